@@ -1,0 +1,1 @@
+"""The values we talk about; imports nothing else of the package."""

@@ -1,0 +1,89 @@
+"""A batch: its states, counts, times and problems, in OpenAI's words, which are everybody's here."""
+
+from enum import Enum
+
+import msgspec
+
+
+class BatchStatus(str, Enum):
+    """Where a batch stands; spec/openai-batch 4.3."""
+
+    VALIDATING = "validating"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the batch will never change again."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED})
+
+
+class RequestCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests a batch has, and how many have ended how; never-run ones are in neither."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class BatchUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens a batch has used; input includes cached, output includes reasoning."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "BatchUsage") -> "BatchUsage":
+        """Return the sum, field by field."""
+        return BatchUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a batch was refused as a whole, or one line of it; spec/openai-batch 5.3."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+    """1-based line of the input file; null where the whole file is meant."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch as its provider reports it."""
+
+    id: str
+    status: BatchStatus
+    counts: RequestCounts
+    created_at: int
+    """Seconds since 1970 UTC, like every time here."""
+    expires_at: int | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    in_progress_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+    usage: BatchUsage | None = None
+    """Null where the provider reports none."""
+    problems: tuple[Problem, ...] = ()
+    metadata: dict[str, str] = {}

@@ -1,0 +1,189 @@
+"""What can go wrong, as one tree of exceptions that carry facts.
+
+* TidyllmError                everything this package raises on purpose
+  * SettingError              an argument, a setting or a file is wrong; nothing was sent
+    * MissingKeyError         no API key was found where the provider's declaration looks
+  * TransportError            no complete answer arrived
+    * ConnectError            the connection was refused or never stood: the request was not sent
+    * AnswerTimeoutError      the time was up; the request may have been carried out
+    * BrokenConnectionError   the connection broke off; the request may have been carried out
+    * BodyTooLargeError       the answer's body passed its cap and was abandoned
+  * ApiError                  the API answered with an error
+    * BadRequestError         400, 413 or 422: this request will never be accepted as it is
+    * AuthError               401: the key is wrong or missing
+    * PermissionDeniedError   403: the key may not do this
+    * NotFoundError           404
+    * ConflictError           409
+    * RateLimitError          429: too fast; `retry_after_s` says how long to wait, where known
+    * QuotaError              429 that waiting does not cure: no credit, spend cap
+    * ServerError             500 and above, and 408
+  * BadAnswerError            the API answered with success, but not with what its documentation says
+  * JobError                  a job on disk and what was asked of it do not go together
+    * JobNotFoundError        there is no job of that name
+    * JobChangedError         a job of that name exists with other content
+    * JobLockedError          another process is working on the job
+    * NotDoneError            the batch has not ended yet
+  * JournalError              an append-only log cannot be written or is not one
+"""
+
+from collections.abc import Mapping
+
+
+class TidyllmError(Exception):
+    """The root of the tree: catch this to catch all that the package raises on purpose."""
+
+
+class SettingError(TidyllmError):
+    """An argument, a setting or a file is wrong; nothing was sent."""
+
+
+class MissingKeyError(SettingError):
+    """No API key was found where the provider's declaration looks."""
+
+
+class TransportError(TidyllmError):
+    """No complete answer arrived. `url` is where the request went."""
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class ConnectError(TransportError):
+    """The connection was refused or never stood: the request was not sent."""
+
+
+class AnswerTimeoutError(TransportError):
+    """The time was up; the request may have been carried out."""
+
+
+class BrokenConnectionError(TransportError):
+    """The connection broke off in mid-request or mid-answer; the request may have been carried out."""
+
+
+class BodyTooLargeError(TransportError):
+    """The answer's body passed its cap, counted after decompression, and was abandoned."""
+
+
+class ApiError(TidyllmError):
+    """The API answered with an error.
+
+    `status` is the HTTP status; `code`, `param` and `request_id` are the API's own words; `provider` is the
+    provider's name; `retry_after_s` is how long the API asked to wait; `body` is the answer's body, raw.
+    """
+
+    def __init__(  # noqa: PLR0913 - facts, one keyword each
+        self,
+        message: str,
+        *,
+        status: int,
+        provider: str,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.provider = provider
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.body = body
+
+
+class BadRequestError(ApiError):
+    """400, 413 or 422: this request will never be accepted as it is."""
+
+
+class AuthError(ApiError):
+    """401: the key is wrong or missing."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the key may not do this."""
+
+
+class NotFoundError(ApiError):
+    """404: there is no such thing, or not for this key."""
+
+
+class ConflictError(ApiError):
+    """409: the thing is in a state in which this cannot be done."""
+
+
+class RateLimitError(ApiError):
+    """429: too fast; `retry_after_s` says how long to wait, where known."""
+
+
+class QuotaError(ApiError):
+    """429 that waiting does not cure: no credit left, or a spend cap."""
+
+
+class ServerError(ApiError):
+    """500 and above, and 408: the API's own fault."""
+
+
+class BadAnswerError(TidyllmError):
+    """The API answered with success, but not with what its documentation says. `body` is the raw answer."""
+
+    def __init__(self, message: str, *, body: bytes) -> None:
+        super().__init__(message)
+        self.body = body
+
+
+class JobError(TidyllmError):
+    """A job on disk and what was asked of it do not go together. `name` is the job's name."""
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class JobNotFoundError(JobError):
+    """There is no job of that name."""
+
+
+class JobChangedError(JobError):
+    """A job of that name exists with other content. `differences` says in which parts."""
+
+    def __init__(self, message: str, *, name: str, differences: Mapping[str, str]) -> None:
+        super().__init__(message, name=name)
+        self.differences = differences
+
+
+class JobLockedError(JobError):
+    """Another process is working on the job."""
+
+
+class NotDoneError(JobError):
+    """The batch has not ended yet. `status` is where it stands."""
+
+    def __init__(self, message: str, *, name: str, status: str) -> None:
+        super().__init__(message, name=name)
+        self.status = status
+
+
+class JournalError(TidyllmError):
+    """An append-only log cannot be written, or a file is not one."""
+
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: AuthError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: ServerError,
+    409: ConflictError,
+    413: BadRequestError,
+    422: BadRequestError,
+    429: RateLimitError,
+}
+_SERVER_FAULT = 500
+
+
+def error_class(status: int) -> type[ApiError]:
+    """Return the class of error that stands for an HTTP status outside 200-299."""
+    return _BY_STATUS.get(status, ServerError if status >= _SERVER_FAULT else ApiError)

@@ -1,0 +1,91 @@
+"""Requests, responses, and the generators that exchange them: HTTP as plain values."""
+
+from collections.abc import Generator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from tidyllm.core.auth import Auth
+
+T = TypeVar("T")
+
+MIB = 1024 * 1024
+
+
+class Repeat(Enum):
+    """When a request may be sent again without asking anybody."""
+
+    ALWAYS = "always"
+    IF_NOT_SENT = "if_not_sent"
+    """Only after a connection that was refused or never stood, or an outright 429: any timeout may have been sent."""
+    NEVER = "never"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a multipart form; a `Path` is streamed from disk."""
+
+    name: str
+    content: bytes | Path
+    filename: str | None = None
+    content_type: str | None = None
+
+
+class Multipart(msgspec.Struct, frozen=True):
+    """A multipart/form-data body; the parts are sent in this order."""
+
+    parts: tuple[Part, ...]
+
+
+Body: TypeAlias = bytes | Path | Multipart | None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request, unsigned: the driver adds the key as it sends."""
+
+    method: str
+    url: str
+    """Absolute, with the query."""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body = None
+    auth: Auth | None = None
+    repeat: Repeat = Repeat.ALWAYS
+    timeout_s: float = 600.0
+    """For the whole exchange, from connecting to the last byte; with `sink`, for each silence instead."""
+    body_bytes_max: int = 64 * MIB
+    """Cap on the answer's body, counted after decompression; with `sink` it caps only error answers."""
+    sink: Path | None = None
+    """Where a large successful answer is written as it comes; the response then has an empty body."""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """One complete HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    """Names in lower case; a repeated header keeps its first value."""
+    body: bytes = b""
+    seconds: float = 0.0
+    """From sending to the last byte."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200-299."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - the range is the definition
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """A pause that a call asks for, in seconds; it is answered with `SLEPT`."""
+
+    seconds: float
+
+
+SLEPT = Response(status=0)
+"""What a call is sent after a `Sleep`."""
+
+Call: TypeAlias = Generator[Request | Sleep, Response, T]
+"""A call to an API: yields what it wants done, is sent the answers, returns its result.
+
+A `TransportError` is thrown into the call at the `yield` whose request met it.
+"""

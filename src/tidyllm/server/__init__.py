@@ -1,0 +1,1 @@
+"""The durable, OpenAI-compatible Batch and Files API in front of any model endpoint."""
