@@ -67,6 +67,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     status: BatchStatus
+    status_word: str | None = None
+    """The provider's own word where it is none of ours; `status` then reads in_progress, for nothing has ended yet."""
     counts: RequestCounts
     created_at: int
     """Seconds since 1970 UTC, like every time here."""

@@ -19,15 +19,22 @@ class Line(msgspec.Struct, frozen=True):
     """Without the line end."""
 
 
-def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Yield each line that is not blank; at most one line is in memory at a time."""
-    offset = 0
-    for number, raw in enumerate(file, 1):
+def read_lines(file: BinaryIO, *, line_bytes_max: int = -1) -> Iterator[Line]:
+    """Yield each line that is not blank, from the file's start; at most one line is in memory at a time.
+
+    Of a line longer than `line_bytes_max` the first bytes come, one or more above the limit, and nothing after it.
+    """
+    offset = number = 0
+    limit = -1 if line_bytes_max < 0 else line_bytes_max + len(BOM) + 2
+    while raw := file.readline(limit):
+        number += 1
         start = offset
         offset += len(raw)
         if number == 1 and raw.startswith(BOM):
             start += len(BOM)
-            raw = raw[len(BOM) :]  # noqa: PLW2901 - the mark is no part of the line
-        data = raw.rstrip(b"\r\n")
+            raw = raw[len(BOM) :]
+        data = raw.removesuffix(b"\n").removesuffix(b"\r")
         if data.strip():
             yield Line(number, start, data)
+        if 0 <= line_bytes_max < len(data):
+            return

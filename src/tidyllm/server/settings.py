@@ -1,5 +1,6 @@
 """Every setting of the server, with its limit's name, its default, and where it may be set."""
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -40,6 +41,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of one upstream answer, after decompression."""
     cancel_grace_s: float = 30.0
     """How long requests in flight may go on after a cancel or a stop."""
+    commit_interval_s: float = 0.02
+    """Answers that arrive within it are made durable together; a power cut can lose no more than this."""
+    retry_delay_first_s: float = 0.5
+    """Wait before a request is sent again; doubles each time."""
+    retry_delay_max_s: float = 30.0
+    """Longest such wait, and the longest `Retry-After` that is obeyed."""
     count_interval_s: float = 1.0
     """At most this often a worker writes its shards' counts to the database."""
     upload_bytes_max: int = 512 * MIB
@@ -65,36 +72,55 @@ def load_settings(
 ) -> Settings:
     """Return the settings: `given` first, then the environment, then the file's `[server]` table, then defaults.
 
-    `file` defaults to `tidyllm.toml` in this folder, if there is one. Raises SettingError naming the bad setting.
+    `file` defaults to `tidyllm.toml` in this folder, if there is one. Of `given`, None stands for "not given"; of the
+    environment, other `TIDYLLM_...` variables are none of ours. Raises SettingError naming the setting and its place.
     """
-    known = set(Settings.__struct_fields__)
-    merged: dict[str, object] = dict(_from_file(file, known))
-    for name in known:
-        if (value := environ.get(_PREFIX + name.upper())) is not None:
-            merged[name] = value
-    merged.update({name: value for name, value in given.items() if value is not None})
-    try:
-        return msgspec.convert(merged, Settings, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise SettingError(f"A setting of the server is wrong: {error}.") from error
-
-
-def _from_file(file: Path | None, known: set[str]) -> Mapping[str, object]:
     path = file or Path("tidyllm.toml")
-    if not path.exists():
-        if file is not None:
-            raise SettingError(f"There is no settings file {file}.")
-        return {}
+    if file is not None and not path.exists():
+        raise SettingError(f"There is no settings file {file}.")
+    places = [
+        (f"{path}, [server]", _from_file(path) if path.exists() else {}),
+        ("the environment", _from_environment(environ)),
+        ("what was given", {name: value for name, value in given.items() if value is not None}),
+    ]
+    chosen: dict[str, object] = {}
+    for place, values in places:
+        chosen |= {name: _checked(name, value, place=place) for name, value in values.items()}
+    return msgspec.convert(chosen, Settings)
+
+
+def _from_file(path: Path) -> Mapping[str, object]:
     try:
-        table = tomllib.loads(path.read_text()).get("server", {})
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("server", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not TOML: {error}.") from error
-    if unknown := sorted(set(table) - known):
-        raise SettingError(f"{path} has unknown settings under [server]: {', '.join(unknown)}.")
-    return table  # type: ignore[no-any-return]
+    if not isinstance(table, dict):
+        raise SettingError(f"In {path}, `server` is not a table: write the settings below a line `[server]`.")
+    return table
 
 
-def _path(kind: type, value: object) -> object:
-    if kind is Path or issubclass(kind, Path):
-        return Path(str(value))
-    raise NotImplementedError
+def _from_environment(environ: Mapping[str, str]) -> Mapping[str, object]:
+    variables = {name: _PREFIX + name.upper() for name in _TYPES}
+    return {name: environ[variable] for name, variable in variables.items() if variable in environ}
+
+
+def _checked(name: str, value: object, *, place: str) -> object:
+    """Return a setting's value in its own type; words are read as numbers, as the environment has nothing else."""
+    if name not in _TYPES:
+        nearest = difflib.get_close_matches(name, _TYPES, n=1)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are {', '.join(_TYPES)}."
+        raise SettingError(f"There is no setting `{name}` ({place}): {hint}")
+    try:
+        return msgspec.convert(value, _TYPES[name], strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingError(f"The setting `{name}` ({place}) is wrong: {error}, but it is {value!r}.") from error
+
+
+def _path(_kind: type, value: object) -> object:
+    """Read the only type that is not JSON's own."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("Expected the path of a folder")
+    return Path(value)
+
+
+_TYPES: Mapping[str, type] = {field.name: field.type for field in msgspec.structs.fields(Settings)}

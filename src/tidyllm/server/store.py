@@ -96,6 +96,10 @@ class Store(Protocol):
         """
         ...
 
+    def ended_batches(self, batch_ids: Sequence[str]) -> set[str]:
+        """Return which of these batches have ended, or are not known at all."""
+        ...
+
     def shards(self, batch_id: str) -> list[Shard]:
         """Return a batch's shards in input order."""
         ...
@@ -137,7 +141,7 @@ class Store(Protocol):
     # The database itself
 
     def version(self) -> int:
-        """Return a number that changes when any process has committed a change; cheap enough to ask 20 times a second."""
+        """Return a number that changes when another process has committed; cheap enough to ask 20 times a second."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,34 @@
+"""Noticing that another process has changed the database: what wakes a clerk's duties and a worker."""
+
+import asyncio
+
+from tidyllm.server.thread import StoreThread
+
+LOOK_EVERY_S = 0.05
+"""How soon a change is seen; asking SQLite costs a few microseconds."""
+
+
+class Changes:
+    """Sets every event that was asked for, each time another process has committed a change."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._store = store
+        self._events: list[asyncio.Event] = []
+
+    def event(self) -> asyncio.Event:
+        """Return a new event that each change sets, and that its owner clears; it begins set."""
+        event = asyncio.Event()
+        event.set()
+        self._events.append(event)
+        return event
+
+    async def watch(self) -> None:
+        """Look for changes until cancelled."""
+        known = None
+        while True:
+            version = await self._store.run(lambda store: store.version())
+            if version != known:
+                known = version
+                for event in self._events:
+                    event.set()
+            await asyncio.sleep(LOOK_EVERY_S)

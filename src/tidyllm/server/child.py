@@ -1,0 +1,54 @@
+"""The main program of each process of the server: `python -m tidyllm.server.child`, as `serve` starts it.
+
+Standard input brings the orders as one line of JSON, and then nothing; it stays open as long as `serve` lives, and
+when it ends the process ends too. One line on standard output says that the process is ready.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+
+from tidyllm.core.clock import SystemClock
+from tidyllm.server.process import Life, Orders, decode_orders
+from tidyllm.server.stores.sql.engine import open_store
+from tidyllm.server.thread import StoreThread
+
+READY = b"ready\n"
+
+
+def main() -> None:
+    """Read the orders, and live by them."""
+    orders = decode_orders(sys.stdin.buffer.readline())
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s {orders.kind.value}[{os.getpid()}] %(levelname)s %(message)s"
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_live(orders))
+
+
+async def _live(orders: Orders) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(sys.stdin.fileno(), stop.set)  # Nothing more is ever written to it: readable means ended.
+    store = StoreThread(lambda: open_store(orders.settings.data))
+    # Each kind has its own heavy imports, and no use for those of the others.
+    kind = importlib.import_module(f"tidyllm.server.processes.{orders.kind.value}")
+    try:
+        await kind.run(Life(orders=orders, store=store, clock=SystemClock(), ready=_announce_ready, stop=stop))
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+        store.close()
+
+
+def _announce_ready() -> None:
+    os.write(sys.stdout.fileno(), READY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Lines of a batch's files: a request line read, a result line written (spec/openai-batch 5.1 and 6)."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from io import BytesIO
+
+import msgspec
+
+from tidyllm.core.batch import BatchUsage
+from tidyllm.core.jsonl import Line, read_lines
+from tidyllm.server.records import Shard
+
+CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
+EXPIRED = ("batch_expired", "This request could not be executed before the completion window expired.")
+TEXT_BYTES_MAX = 2000
+"""How much is kept of an HTTP error's body that is not JSON."""
+LOST = ("server_error", "The answer to this request could not be read back from the disk.")
+
+
+class RequestLine(msgspec.Struct, frozen=True):
+    """What sending a checked request line needs of it."""
+
+    custom_id: str
+    body: msgspec.Raw
+    """The JSON to send, byte for byte as it was uploaded."""
+
+
+class _TokenDetails(msgspec.Struct):
+    cached_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+
+
+class _Usage(msgspec.Struct):
+    """Usage in the words of Chat Completions and embeddings, and in those of Responses."""
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    prompt_tokens_details: _TokenDetails | None = None
+    completion_tokens_details: _TokenDetails | None = None
+    input_tokens_details: _TokenDetails | None = None
+    output_tokens_details: _TokenDetails | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+class _Response(msgspec.Struct):
+    body: _Answer | None = None
+
+
+class _ResultLine(msgspec.Struct):
+    response: _Response | None = None
+
+
+_request_line = msgspec.json.Decoder(RequestLine)
+_answer = msgspec.json.Decoder(_Answer)
+_result_line = msgspec.json.Decoder(_ResultLine)
+
+
+def read_shard(shard: Shard, data: bytes) -> Iterator[Line]:
+    """Yield a shard's lines that are not blank, numbered as in the whole input file."""
+    for line in read_lines(BytesIO(data)):
+        yield Line(line.number + shard.line_first - 1, line.offset + shard.offset, line.data)
+
+
+def read_request(data: bytes) -> RequestLine:
+    """Return the request in a line that intake has checked."""
+    return _request_line.decode(data)
+
+
+def line_id(batch_id: str, line: int) -> str:
+    """Return the id of a result line: the same each time the line is written."""
+    return "batch_req_" + digest(f"{batch_id}/{line}", 16)
+
+
+def digest(text: str, size: int) -> str:
+    """Return 2 x `size` hex digits that stand for a text."""
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def http_line(*, batch_id: str, line: int, custom_id: str, status: int, request_id: str | None, body: bytes) -> bytes:
+    """Return the result line of a request that was answered over HTTP; `body` is JSON and is passed through."""
+    if b"\n" in body or b"\r" in body:
+        # Between the tokens of JSON a raw line end is white space, and inside strings it is not allowed.
+        body = body.replace(b"\n", b" ").replace(b"\r", b" ")
+    own_id = line_id(batch_id, line)
+    response = {"status_code": status, "request_id": request_id or own_id, "body": msgspec.Raw(body)}
+    fields = {"id": own_id, "custom_id": custom_id, "response": response, "error": None}
+    return msgspec.json.encode(fields) + b"\n"
+
+
+def as_json(body: bytes) -> bytes:
+    """Return the body of an HTTP error as it is if it is JSON, else its text as the message of an error object."""
+    try:
+        read_answer(body)
+    except ValueError:
+        message = body[:TEXT_BYTES_MAX].decode("utf-8", "replace")
+        error = {"message": message, "type": "upstream_error", "param": None, "code": None}
+        return msgspec.json.encode({"error": error})
+    return body
+
+
+def error_line(*, batch_id: str, line: int, custom_id: str, code: str, message: str) -> bytes:
+    """Return the result line of a request that has no HTTP answer."""
+    fields = {
+        "id": line_id(batch_id, line),
+        "custom_id": custom_id,
+        "response": None,
+        "error": {"code": code, "message": message},
+    }
+    return msgspec.json.encode(fields) + b"\n"
+
+
+def read_answer(body: bytes) -> BatchUsage:
+    """Return the tokens that an answer's body reports, zeros where it reports none.
+
+    Raises ValueError if the body is not JSON in UTF-8: what is broken must never stand in a result file.
+    """
+    body.decode()
+    try:
+        return _count(_answer.decode(body).usage)
+    except (msgspec.DecodeError, RecursionError):
+        # An upstream may use the word "usage" for something else, or escape half a surrogate pair, which msgspec
+        # refuses and JSON allows: an answer that was paid for is only broken if the standard library says so too.
+        _strict_json(body)
+        return BatchUsage()
+
+
+def _strict_json(body: bytes) -> None:
+    def refuse(constant: str) -> object:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        json.loads(body, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def usage_of_line(line: bytes) -> BatchUsage:
+    """Return the tokens that a result line's answer reports."""
+    try:
+        response = _result_line.decode(line).response
+    except msgspec.DecodeError:  # As in usage_of_answer.
+        return BatchUsage()
+    return _count(response.body.usage if response and response.body else None)
+
+
+def _count(usage: _Usage | None) -> BatchUsage:
+    if usage is None:
+        return BatchUsage()
+    details_in = usage.prompt_tokens_details or usage.input_tokens_details
+    details_out = usage.completion_tokens_details or usage.output_tokens_details
+    return BatchUsage(
+        input_tokens=usage.prompt_tokens or usage.input_tokens or 0,
+        cached_tokens=(details_in.cached_tokens or 0) if details_in else 0,
+        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        reasoning_tokens=(details_out.reasoning_tokens or 0) if details_out else 0,
+    )

@@ -1,0 +1,1 @@
+"""The background duties: one doer per file."""

@@ -1,0 +1,155 @@
+"""Writing and publishing a batch's result files: from the journals, in input order, each request exactly once.
+
+The bytes depend on the input and the journals alone and go under keys made from the batch's id, so a finish that was
+interrupted is simply done again.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts
+from tidyllm.core.clock import Clock
+from tidyllm.core.jsonl import Line
+from tidyllm.journal import Kind, Place, Reader, first_answers
+from tidyllm.server.blob import Blobs, BlobWriter
+from tidyllm.server.lines import (
+    CANCELLED,
+    EXPIRED,
+    LOST,
+    digest,
+    error_line,
+    read_request,
+    read_shard,
+    usage_of_line,
+)
+from tidyllm.server.places import batch_journals
+from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
+from tidyllm.server.settings import Settings
+from tidyllm.server.thread import StoreThread
+
+OUTPUT_PURPOSE = "batch_output"
+
+
+class Finisher:
+    """Moves batches from finalizing or cancelling to their end."""
+
+    def __init__(self, *, store: StoreThread, blobs: Blobs, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._settings = settings
+
+    async def run_once(self) -> bool:
+        """Publish one batch; return whether there was one."""
+        now = int(self._clock.now())
+        grace = int(self._settings.cancel_grace_s)
+        await self._store.run(lambda store: store.finalize_batches(now=now))
+        batches = await self._store.run(lambda store: store.finishable_batches(stopped_before=now - grace, limit=1))
+        for batch in batches:
+            shards = await self._store.run(lambda store: store.shards(batch.id))  # noqa: B023 - awaited at once
+            ending = await asyncio.to_thread(self._write, batch, shards)
+            await self._store.run(lambda store: store.publish(ending, now=now))  # noqa: B023 - awaited at once
+        return bool(batches)
+
+    def _write(self, batch: BatchRecord, shards: list[Shard]) -> Ending:
+        output = _ResultFile(self._blobs.create())
+        error = _ResultFile(self._blobs.create())
+        try:
+            counts, usage = self._copy(batch, shards, output=output, error=error)
+            files = [self._file(batch, result, word) for result, word in ((output, "output"), (error, "error"))]
+        finally:
+            output.writer.discard()
+            error.writer.discard()
+        return Ending(
+            batch_id=batch.id,
+            status=_end_of(batch),
+            files=tuple(file for file in files if file is not None),
+            output_file_id=files[0].id if files[0] else None,
+            error_file_id=files[1].id if files[1] else None,
+            counts=counts,
+            usage=usage,
+        )
+
+    def _copy(
+        self, batch: BatchRecord, shards: list[Shard], *, output: "_ResultFile", error: "_ResultFile"
+    ) -> tuple[RequestCounts, BatchUsage]:
+        answers = first_answers(batch_journals(self._settings.data, batch.id))
+        completed = failed = 0
+        usage = BatchUsage()
+        code, message = _unanswered(batch)
+        with Reader() as reader:
+            for shard in shards:
+                for number, line in self._lines(batch, shard, answers):
+                    place = answers.get(number)
+                    if place is not None:
+                        data = reader.read(place)
+                        usage += usage_of_line(data)
+                        completed += place.kind is Kind.ANSWERED
+                        failed += place.kind is Kind.FAILED
+                    elif line is not None:
+                        custom_id = read_request(line.data).custom_id
+                        data = error_line(
+                            batch_id=batch.id, line=number, custom_id=custom_id, code=code, message=message
+                        )
+                        failed += (code, message) == LOST
+                    (output if place is not None and place.kind is Kind.ANSWERED else error).write(data)
+        total = sum(shard.requests for shard in shards)
+        return RequestCounts(total=total, completed=completed, failed=failed), usage
+
+    def _lines(
+        self, batch: BatchRecord, shard: Shard, answers: Mapping[int, Place]
+    ) -> Iterator[tuple[int, Line | None]]:
+        """Yield a shard's line numbers in input order, with the line itself only where it must be read again."""
+        numbers = range(shard.line_first, shard.line_first + shard.requests)
+        if all(number in answers for number in numbers):
+            yield from ((number, None) for number in numbers)
+            return
+        if batch.input_blob is None:
+            raise FileNotFoundError(batch.input_file_id)
+        with self._blobs.open(batch.input_blob) as file:
+            file.seek(shard.offset)
+            data = file.read(shard.length)
+        yield from ((line.number, line) for line in read_shard(shard, data))
+
+    def _file(self, batch: BatchRecord, result: "_ResultFile", word: str) -> FileRecord | None:
+        if not result.size:
+            return None
+        file_id = f"file-{digest(f'{batch.id}/{word}', 12)}"
+        result.writer.commit(file_id)
+        now = int(self._clock.now())
+        return FileRecord(
+            id=file_id,
+            project_id=batch.project_id,
+            blob=file_id,
+            purpose=OUTPUT_PURPOSE,
+            filename=f"{batch.id}_{word}.jsonl",
+            bytes=result.size,
+            created_at=now,
+            expires_at=now + (batch.output_expires_after_s or self._settings.file_retention_s),
+        )
+
+
+class _ResultFile(msgspec.Struct):
+    """A result file while it is written."""
+
+    writer: BlobWriter
+    size: int = 0
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data)
+        self.size += len(data)
+
+
+def _end_of(batch: BatchRecord) -> BatchStatus:
+    if batch.status is BatchStatus.CANCELLING:
+        return BatchStatus.CANCELLED
+    return BatchStatus.EXPIRED if batch.lapsed else BatchStatus.COMPLETED
+
+
+def _unanswered(batch: BatchRecord) -> tuple[str, str]:
+    """Return the code and text of lines without an answer."""
+    if batch.status is BatchStatus.CANCELLING:
+        return CANCELLED
+    return EXPIRED if batch.lapsed else LOST

@@ -1,0 +1,57 @@
+"""What one process of the server is: what it is told at its start, and what it has while it lives."""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+from tidyllm.core.clock import Clock
+from tidyllm.server.settings import Settings
+from tidyllm.server.thread import StoreThread
+
+
+class Kind(str, Enum):
+    """The kinds of process, each the name of a module in `processes/` with a coroutine `run(Life)`."""
+
+    API = "api"
+    WORKER = "worker"
+    CLERK = "clerk"
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process is told at its start."""
+
+    kind: Kind
+    settings: Settings
+    socket_fds: tuple[int, ...]
+    """The listening socket, inherited by the api; empty for the others."""
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process has while it lives."""
+
+    orders: Orders
+    store: StoreThread
+    clock: Clock
+    ready: Callable[[], None]
+    """To be called once, when the process can do its work."""
+    stop: asyncio.Event
+    """Set when the process is to end in good order."""
+
+
+def encode_orders(orders: Orders) -> bytes:
+    """Return orders as one line of JSON."""
+    return msgspec.json.encode(orders, enc_hook=str) + b"\n"
+
+
+def decode_orders(line: bytes) -> Orders:
+    """Return the orders in a line."""
+    return msgspec.json.decode(line, type=Orders, dec_hook=_path)
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)

@@ -1,0 +1,1 @@
+"""The kinds of process that `serve` starts: one a file."""

@@ -1,0 +1,47 @@
+"""The clerk: does every background duty that is not asking the upstream."""
+
+import asyncio
+import contextlib
+
+from tidyllm.server.blobs.disk import DiskBlobs
+from tidyllm.server.changes import Changes
+from tidyllm.server.loop import Loop
+from tidyllm.server.loops.expirer import Expirer
+from tidyllm.server.loops.finisher import Finisher
+from tidyllm.server.loops.intake import Intake
+from tidyllm.server.loops.pruner import Pruner
+from tidyllm.server.loops.rescuer import Rescuer
+from tidyllm.server.places import blobs_folder
+from tidyllm.server.process import Life
+
+
+async def run(life: Life) -> None:
+    """Do the duties until the process is to stop."""
+    store, clock, settings = life.store, life.clock, life.orders.settings
+    blobs = DiskBlobs(blobs_folder(settings.data))
+    duties: tuple[Loop, ...] = (
+        Intake(store=store, blobs=blobs, clock=clock, settings=settings),
+        Finisher(store=store, blobs=blobs, clock=clock, settings=settings),
+        Rescuer(store=store, clock=clock, settings=settings),
+        Expirer(store=store, clock=clock),
+        Pruner(store=store, blobs=blobs, clock=clock, settings=settings),
+    )
+    changes = Changes(store)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(changes.watch())]
+        running += [tasks.create_task(_repeat(duty, changes.event(), settings.tick_s)) for duty in duties]
+        life.ready()
+        await life.stop.wait()
+        for task in running:
+            task.cancel()
+
+
+async def _repeat(duty: Loop, changed: asyncio.Event, tick_s: float) -> None:
+    """Do a duty at every change, and now and then without one: time itself makes work."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(tick_s):
+                await changed.wait()
+        changed.clear()
+        while await duty.run_once():
+            pass

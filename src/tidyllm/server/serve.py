@@ -1,0 +1,160 @@
+"""`tidyllm serve`: one command that starts the processes, restarts those that die, and stops them in good order."""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from tidyllm.core.errors import SettingError
+from tidyllm.server.child import READY
+from tidyllm.server.locks import hold
+from tidyllm.server.places import serve_lock
+from tidyllm.server.process import Kind, Orders, encode_orders
+from tidyllm.server.settings import Settings
+from tidyllm.server.stores.sql.migrate import migrate
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+RESTART_DELAY_FIRST_S = 0.1
+RESTART_DELAY_MAX_S = 5.0
+LONG_LIFE_S = 30.0
+"""A process that lived this long begins again with the shortest delay."""
+UNREADY_DEATHS_MAX = 5
+"""Processes of one place that may die in a row before they are ready; then something is wrong that a restart
+will not cure."""
+STOP_MARGIN_S = 5.0
+"""Beyond the grace of requests in flight, how long a process may take to end before it is killed."""
+
+
+def run(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
+    _refuse_open_address(settings.host)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.chmod(0o700)
+    if hold(serve_lock(settings.data)) is None:
+        raise SettingError(f"Another `tidyllm serve` is running on {settings.data}; stop it or give another --data.")
+    migrate(settings.data)
+    with _listen(settings.host, settings.port) as listening:
+        return asyncio.run(_Supervisor(settings, listening, announce).run())
+
+
+def _refuse_open_address(host: str) -> None:
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise SettingError(f"The host {host!r} is not an IP address; use 127.0.0.1 or ::1.") from error
+    if not local:
+        raise SettingError(
+            f"The host {host} can be reached from other machines, and this server has no keys yet: use 127.0.0.1."
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SettingError(f"Port {port} of {host} cannot be used: {error}. Choose another with --port.") from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+class _Supervisor:
+    """Keeps one api, one clerk and the workers alive until it is told to stop."""
+
+    def __init__(self, settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._announce = announce
+        self._stop = asyncio.Event()
+        self._places = [Kind.API, Kind.CLERK] + [Kind.WORKER] * settings.workers
+        self._unready = len(self._places)
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as tasks:
+            for kind in self._places:
+                tasks.create_task(self._keep(kind))
+        return self._exit_code
+
+    async def _keep(self, kind: Kind) -> None:
+        """Keep one process of a kind alive, with a growing pause between lives that are short."""
+        loop = asyncio.get_running_loop()
+        delay = RESTART_DELAY_FIRST_S
+        unready_deaths = 0
+        first = True
+        while not self._stop.is_set():
+            begun = loop.time()
+            process = await self._start(kind)
+            ready = await self._live(process, first=first)
+            if self._stop.is_set():
+                return
+            first = first and not ready
+            unready_deaths = 0 if ready else unready_deaths + 1
+            if unready_deaths == UNREADY_DEATHS_MAX:
+                log.error("The %s process died %d times before it was ready: stopping.", kind.value, unready_deaths)
+                self._exit_code = 1
+                self._stop.set()
+                return
+            delay = RESTART_DELAY_FIRST_S if loop.time() - begun > LONG_LIFE_S else delay
+            log.error("The %s process ended (%s); another starts in %.1f s.", kind.value, process.returncode, delay)
+            await self._stopped_within(delay)
+            delay = min(delay * 2, RESTART_DELAY_MAX_S)
+
+    async def _start(self, kind: Kind) -> asyncio.subprocess.Process:
+        # A socket that a slow worker still held would keep the port from the next `serve`: only the api gets it.
+        fds = (self._listening.fileno(),) if kind is Kind.API else ()
+        # -P: a file in the user's folder must not stand in for a module. A session of its own: Ctrl-C comes to
+        # this process alone, which then stops the others in good order.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "tidyllm.server.child"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=fds,
+            start_new_session=True,
+        )
+        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        process.stdin.write(encode_orders(Orders(kind=kind, settings=self._settings, socket_fds=fds)))
+        return process
+
+    async def _live(self, process: asyncio.subprocess.Process, *, first: bool) -> bool:
+        """Wait for a process to end, or end it when the server stops; return whether it was ever ready."""
+        ready = asyncio.create_task(self._when_ready(process, first=first))
+        ended = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ended.done():
+            process.terminate()
+            done, _ = await asyncio.wait((ended,), timeout=self._settings.cancel_grace_s + STOP_MARGIN_S)
+            if not done:
+                process.kill()
+                await ended
+        return await ready
+
+    async def _when_ready(self, process: asyncio.subprocess.Process, *, first: bool) -> bool:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        if await process.stdout.readline() != READY:
+            return False
+        if first:
+            self._unready -= 1
+            if not self._unready:
+                host, port = self._listening.getsockname()[:2]
+                shown = f"[{host}]" if ":" in host else host
+                self._announce(f"Serving http://{shown}:{port}/v1")
+        return True
+
+    async def _stopped_within(self, seconds: float) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((stopped,), timeout=seconds)
+        stopped.cancel()

@@ -1,0 +1,164 @@
+"""The endpoint that answers a batch's requests: how one is asked, and whose fault a failure is.
+
+* answered       200-299 with a JSON body: a line of the output file.
+* the line's     400 and its like at once; 408, 5xx, broken bodies and time-outs after `attempts_max` sends:
+                 a line of the error file, with the upstream's own words where it said any.
+* the upstream's refused connections, 401, 429, 503, 529: nobody's attempt is used up; the request waits and is
+                 sent again until it is answered, or its batch stops.
+"""
+
+import asyncio
+import logging
+import random
+from enum import Enum
+
+import msgspec
+
+from tidyllm.core.batch import BatchUsage
+from tidyllm.core.clock import Clock
+from tidyllm.core.errors import AnswerTimeoutError, ConnectError, TransportError
+from tidyllm.core.wire import Request, Response
+from tidyllm.journal import Kind
+from tidyllm.server.lines import RequestLine, as_json, error_line, http_line, read_answer
+from tidyllm.server.settings import Settings
+from tidyllm.transport.drive import Sender
+from tidyllm.transport.retry import retry_after_s
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a request ended, as it will stand in the journal."""
+
+    kind: Kind
+    data: bytes
+    """The finished result line."""
+    usage: BatchUsage = BatchUsage()
+
+
+class Fault(Enum):
+    """Whose fault a failed attempt is, and so what it costs."""
+
+    UPSTREAM = "upstream"
+    """Wait and ask again; no attempt is used up."""
+    ATTEMPT = "attempt"
+    """Ask again while attempts are left."""
+    REQUEST = "request"
+    """This request will never be accepted."""
+
+
+_UPSTREAM_STATUSES = frozenset({401, 429, 503, 529})
+_ATTEMPT_STATUSES = frozenset({408, 500, 502, 504})
+
+
+def fault_of(failure: Response | TransportError) -> Fault:
+    """Say whose fault an answer outside 200-299, or no answer at all, is."""
+    if isinstance(failure, TransportError):
+        return Fault.UPSTREAM if isinstance(failure, ConnectError) else Fault.ATTEMPT
+    if failure.status in _UPSTREAM_STATUSES:
+        return Fault.UPSTREAM
+    return Fault.ATTEMPT if failure.ok or failure.status in _ATTEMPT_STATUSES else Fault.REQUEST
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a batch, on its way to the upstream."""
+
+    batch_id: str
+    line: int
+    endpoint: str
+    request: RequestLine
+
+
+class Upstream:
+    """One OpenAI-compatible endpoint."""
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        headers: tuple[tuple[str, str], ...],
+        clock: Clock,
+        rng: random.Random,
+        settings: Settings,
+    ) -> None:
+        self._sender = sender
+        self._headers = (("content-type", "application/json"), *headers)
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings
+        self._base = settings.upstream.rstrip("/")
+
+    async def ask(self, question: Question, *, stop: asyncio.Event) -> Outcome | None:
+        """Return how the request ended; None if `stop` was set before it had, while nothing was in flight."""
+        request = Request(
+            method="POST",
+            url=self._base + question.endpoint.removeprefix("/v1"),
+            headers=self._headers,
+            body=bytes(question.request.body),
+            timeout_s=self._settings.request_timeout_s,
+            body_bytes_max=self._settings.response_bytes_max,
+        )
+        attempts = waits = 0
+        while not stop.is_set():
+            try:
+                answer: Response | TransportError = await self._sender.send(request, ())
+            except TransportError as error:
+                answer = error
+            if isinstance(answer, Response) and answer.ok and (outcome := _answered(question, answer)):
+                return outcome
+            fault = fault_of(answer)
+            attempts += fault is Fault.ATTEMPT
+            if fault is Fault.REQUEST or attempts >= self._settings.attempts_max:
+                return _failed(question, answer)
+            await self._wait(answer, waits, stop)
+            waits += 1
+        return None
+
+    async def _wait(self, answer: Response | TransportError, waits: int, stop: asyncio.Event) -> None:
+        """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
+        settings = self._settings
+        asked = retry_after_s(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
+        ceiling = min(settings.retry_delay_first_s * 2 ** min(waits, 16), settings.retry_delay_max_s)
+        delay = ceiling * self._rng.uniform(0.5, 1.0) if asked is None else min(asked, settings.retry_delay_max_s)
+        reason = f"status {answer.status}" if isinstance(answer, Response) else str(answer)
+        log.debug("The upstream %s: %s; asking again in %.1f s.", self._base, reason, delay)
+        stopped = asyncio.ensure_future(stop.wait())
+        slept = asyncio.ensure_future(self._clock.sleep(delay))
+        try:
+            await asyncio.wait((stopped, slept), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            slept.cancel()
+
+
+def _answered(question: Question, answer: Response) -> Outcome | None:
+    """Return the outcome of a good answer; None if its body is broken."""
+    try:
+        usage = read_answer(answer.body)
+    except ValueError:
+        return None
+    return Outcome(Kind.ANSWERED, _http_line(question, answer, answer.body), usage)
+
+
+def _failed(question: Question, answer: Response | TransportError) -> Outcome:
+    if isinstance(answer, Response) and not answer.ok:
+        return Outcome(Kind.FAILED, _http_line(question, answer, as_json(answer.body)))
+    if isinstance(answer, Response):
+        code, message = "server_error", f"The upstream answered {answer.status} with a body that is not JSON."
+    else:
+        code = "request_timeout" if isinstance(answer, AnswerTimeoutError) else "server_error"
+        message = str(answer)
+    custom_id = question.request.custom_id
+    data = error_line(batch_id=question.batch_id, line=question.line, custom_id=custom_id, code=code, message=message)
+    return Outcome(Kind.FAILED, data)
+
+
+def _http_line(question: Question, answer: Response, body: bytes) -> bytes:
+    return http_line(
+        batch_id=question.batch_id,
+        line=question.line,
+        custom_id=question.request.custom_id,
+        status=answer.status,
+        request_id=answer.headers.get("x-request-id"),
+        body=body,
+    )
