@@ -18,6 +18,8 @@ from tidyllm.server.process import Life, Orders, decode_orders
 from tidyllm.server.stores.sql.engine import open_store
 from tidyllm.server.thread import StoreThread
 
+log = logging.getLogger(__name__)
+
 READY = b"ready\n"
 
 
@@ -27,8 +29,16 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s {orders.kind.value}[{os.getpid()}] %(levelname)s %(message)s"
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_live(orders))
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_live(orders))
+    except Exception as error:
+        # Every slot of a worker may have met the same error: the first of them says it all.
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        log.critical("This process cannot go on.", exc_info=error)
+        sys.exit(1)
 
 
 async def _live(orders: Orders) -> None:

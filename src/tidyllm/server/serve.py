@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from tidyllm.core.errors import SettingError
 from tidyllm.server.child import READY
@@ -33,6 +34,7 @@ STOP_MARGIN_S = 5.0
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
     _refuse_open_address(settings.host)
+    _refuse_upstream(settings.upstream)
     settings.data.mkdir(parents=True, exist_ok=True)
     settings.data.chmod(0o700)
     if hold(serve_lock(settings.data)) is None:
@@ -51,6 +53,12 @@ def _refuse_open_address(host: str) -> None:
         raise SettingError(
             f"The host {host} can be reached from other machines, and this server has no keys yet: use 127.0.0.1."
         )
+
+
+def _refuse_upstream(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingError(f"The upstream {url!r} is not a base URL such as http://127.0.0.1:8000/v1.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -13,13 +14,17 @@ from tidyllm.core.errors import SettingError
 MIB = 1024 * 1024
 _PREFIX = "TIDYLLM_"
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The server's settings: from the command line, then `TIDYLLM_...` variables, then `[server]` in `tidyllm.toml`."""
 
     host: str = "127.0.0.1"
     """Address to listen on; loopback only, as there are no keys yet."""
-    port: int = 8642
+    port: Port = 8642
     """Port to listen on; 0 takes a free one."""
     data: Path = Path("tidyllm-data")
     """Folder of everything the server keeps; created with mode 0700."""
@@ -27,43 +32,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the OpenAI-compatible endpoint that answers the requests, with its `/v1`."""
     upstream_key_env: str = "TIDYLLM_UPSTREAM_KEY"
     """Name of the environment variable that holds the upstream's key, if it wants one."""
-    workers: int = 1
+    workers: Count = 1
     """Worker processes."""
-    concurrency: int = 64
+    concurrency: Count = 64
     """Requests in flight, in each worker."""
-    claim_shards_max: int = 4
+    claim_shards_max: Count = 4
     """Shards a worker leases in one statement."""
-    attempts_max: int = 3
+    attempts_max: Count = 3
     """Times a request is sent when the failure is its own (408, 5xx, a broken body, a time-out)."""
-    request_timeout_s: float = 600.0
+    request_timeout_s: Seconds = 600.0
     """For one request to the upstream, from connecting to the last byte."""
-    response_bytes_max: int = 64 * MIB
+    response_bytes_max: Count = 64 * MIB
     """Of one upstream answer, after decompression."""
-    cancel_grace_s: float = 30.0
+    cancel_grace_s: Seconds = 30.0
     """How long requests in flight may go on after a cancel or a stop."""
-    commit_interval_s: float = 0.02
+    commit_interval_s: Seconds = 0.02
     """Answers that arrive within it are made durable together; a power cut can lose no more than this."""
-    retry_delay_first_s: float = 0.5
+    retry_delay_first_s: Seconds = 0.5
     """Wait before a request is sent again; doubles each time."""
-    retry_delay_max_s: float = 30.0
+    retry_delay_max_s: Seconds = 30.0
     """Longest such wait, and the longest `Retry-After` that is obeyed."""
-    count_interval_s: float = 1.0
+    count_interval_s: Seconds = 1.0
     """At most this often a worker writes its shards' counts to the database."""
-    upload_bytes_max: int = 512 * MIB
+    upload_bytes_max: Count = 512 * MIB
     """Of one uploaded file."""
-    batch_bytes_max: int = 200 * MIB
+    batch_bytes_max: Count = 200 * MIB
     """Of one batch's input file."""
-    batch_requests_max: int = 50_000
+    batch_requests_max: Count = 50_000
     """Lines in one batch's input file."""
-    line_bytes_max: int = 16 * MIB
+    line_bytes_max: Count = 16 * MIB
     """Of one line of an input file."""
-    problems_max: int = 100
+    problems_max: Count = 100
     """Problems listed for one refused input file."""
-    json_body_bytes_max: int = 1 * MIB
+    json_body_bytes_max: Count = 1 * MIB
     """Of a JSON request to the API."""
-    file_retention_s: int = 30 * 86_400
+    file_retention_s: Count = 30 * 86_400
     """How long batch input and result files are kept, unless the upload says otherwise; spec/openai-batch 2.1."""
-    tick_s: float = 0.2
+    tick_s: Seconds = 0.2
     """How often the clerk looks for dead workers and lapsed batches when nothing wakes it."""
 
 
@@ -118,7 +123,7 @@ def _checked(name: str, value: object, *, place: str) -> object:
 
 def _path(_kind: type, value: object) -> object:
     """Read the only type that is not JSON's own."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str | Path) or value == "":
         raise ValueError("Expected the path of a folder")
     return Path(value)
 

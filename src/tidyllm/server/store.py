@@ -27,7 +27,7 @@ class Store(Protocol):
         """Return a file that is neither deleted nor expired."""
         ...
 
-    def list_files(  # noqa: PLR0913 - the query parameters of GET /v1/files
+    def list_files(
         self, project_id: str, *, now: int, limit: int, after: str | None, purpose: str | None, newest_first: bool
     ) -> list[FileRecord] | None:
         """Return a page of files; None if `after` is unknown. `limit` may be one more than the page."""

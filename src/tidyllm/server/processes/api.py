@@ -21,7 +21,7 @@ async def run(life: Life) -> None:
     settings = life.orders.settings
     blobs = DiskBlobs(blobs_folder(settings.data))
     blobs.sweep()
-    app = create_app(settings, life.store, blobs, life.clock)
+    app = create_app(settings, life.store, blobs=blobs, clock=life.clock)
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=GRACEFUL_S
     )

@@ -27,9 +27,7 @@ async def run(life: Life) -> None:
     changes = Changes(life.store)
     client = HttpClient()
     auth = Auth(env=settings.upstream_key_env, required=False)
-    upstream = Upstream(
-        sender=client, headers=Keys().headers(auth), clock=clock, rng=random.Random(), settings=settings
-    )
+    upstream = Upstream(sender=client, headers=Keys().sign(auth), clock=clock, rng=random.Random(), settings=settings)
     worker = Worker(
         worker_id,
         store=life.store,

@@ -1,0 +1,1 @@
+"""One file per migration, in order; Alembic finds them by folder."""

@@ -1,0 +1,169 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidyllm.server.blob import Blobs
+from tidyllm.server.blobs.disk import DiskBlobs
+
+WRITER = """
+import sys
+from pathlib import Path
+from tidyllm.server.blobs.disk import DiskBlobs
+writer = DiskBlobs(Path(sys.argv[1])).create()
+writer.write(b"half of a file")
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> DiskBlobs:
+    return DiskBlobs(tmp_path / "blobs")
+
+
+def put(blobs: Blobs, key: str, data: bytes) -> None:
+    writer = blobs.create()
+    writer.write(data)
+    writer.commit(key)
+
+
+def leftovers(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "blobs" / "incoming").iterdir())
+
+
+def test_committed_bytes_are_read_back(blobs: DiskBlobs) -> None:
+    writer = blobs.create()
+    for piece in (b"one\n", b"", b"two\n" * 100_000):
+        writer.write(piece)
+    writer.commit("file-1")
+    with blobs.open("file-1") as file:
+        assert file.read() == b"one\n" + b"two\n" * 100_000
+    assert blobs.path("file-1").stat().st_size == 400_004
+
+
+def test_nobody_sees_bytes_before_commit(blobs: DiskBlobs) -> None:
+    writer = blobs.create()
+    writer.write(b"x")
+    with pytest.raises(FileNotFoundError):
+        blobs.open("file-1")
+    writer.commit("file-1")
+    assert blobs.path("file-1").read_bytes() == b"x"
+
+
+def test_blobs_last_over_processes(blobs: DiskBlobs, tmp_path: Path) -> None:
+    put(blobs, "file-1", b"x")
+    assert DiskBlobs(tmp_path / "blobs").path("file-1").read_bytes() == b"x"
+
+
+def test_commit_replaces_what_was_there(blobs: DiskBlobs) -> None:
+    put(blobs, "file-1", b"old")
+    with blobs.open("file-1") as reader:
+        put(blobs, "file-1", b"new")
+        assert reader.read() == b"old"
+    assert blobs.path("file-1").read_bytes() == b"new"
+
+
+def test_empty_blob_is_a_blob(blobs: DiskBlobs) -> None:
+    blobs.create().commit("file-1")
+    assert blobs.path("file-1").read_bytes() == b""
+
+
+def test_discarded_bytes_are_gone(blobs: DiskBlobs, tmp_path: Path) -> None:
+    writer = blobs.create()
+    writer.write(b"x")
+    writer.discard()
+    writer.discard()
+    assert leftovers(tmp_path) == []
+
+
+def test_discard_after_commit_does_nothing(blobs: DiskBlobs) -> None:
+    writer = blobs.create()
+    writer.commit("file-1")
+    writer.discard()
+    assert blobs.path("file-1").exists()
+
+
+def test_delete_is_done_once_or_twice(blobs: DiskBlobs) -> None:
+    put(blobs, "file-1", b"x")
+    blobs.delete("file-1")
+    blobs.delete("file-1")
+    with pytest.raises(FileNotFoundError):
+        blobs.open("file-1")
+
+
+@pytest.mark.parametrize("key", ["", "..", "../x", "a/b", "/etc/passwd", "a\\b", ".hidden", "a\n", "a\0", "x" * 201])
+def test_what_cannot_be_a_key_is_refused(blobs: DiskBlobs, tmp_path: Path, key: str) -> None:
+    for use in (blobs.path, blobs.open, blobs.delete):
+        with pytest.raises(ValueError, match="not the key"):
+            use(key)
+    writer = blobs.create()
+    with pytest.raises(ValueError, match="not the key"):
+        writer.commit(key)
+    writer.discard()
+    assert leftovers(tmp_path) == []
+
+
+def test_no_key_meets_the_folder_of_incoming_bytes(blobs: DiskBlobs, tmp_path: Path) -> None:
+    put(blobs, "incoming", b"x")
+    put(blobs, "kept", b"y")
+    assert blobs.path("incoming").read_bytes() == b"x"
+    assert leftovers(tmp_path) == []
+
+
+def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "blobs"
+    folder.mkdir(mode=0o755)
+    blobs = DiskBlobs(folder)
+    put(blobs, "file-1", b"x")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert blobs.path("file-1").stat().st_mode & 0o777 == 0o600
+
+
+def test_sweep_leaves_a_writer_of_this_process_alone(blobs: DiskBlobs) -> None:
+    writer = blobs.create()
+    writer.write(b"x")
+    assert blobs.sweep() == 0
+    writer.commit("file-1")
+    assert blobs.path("file-1").read_bytes() == b"x"
+
+
+def test_sweep_removes_what_a_killed_writer_left_and_nothing_else(blobs: DiskBlobs, tmp_path: Path) -> None:
+    put(blobs, "file-1", b"x")
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "blobs")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writing:
+        assert writing.stdout is not None
+        assert writing.stdout.readline() == "written\n"
+        assert len(leftovers(tmp_path)) == 1
+        assert blobs.sweep() == 0
+        writing.kill()
+        writing.wait(60)
+    assert blobs.sweep() == 1
+    assert blobs.sweep() == 0
+    assert leftovers(tmp_path) == []
+    assert blobs.path("file-1").read_bytes() == b"x"
+
+
+def test_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
+    # A limit on the size of files stands for a full disk: both make write() fail.
+    script = """
+import resource, sys
+from pathlib import Path
+from tidyllm.server.blobs.disk import DiskBlobs
+blobs = DiskBlobs(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+writer = blobs.create()
+writer.write(b"x" * 1000)
+try:
+    writer.commit("file-1")
+except OSError:
+    writer.discard()
+    sys.exit(0 if not blobs.path("file-1").exists() else "committed")
+sys.exit("no error")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(tmp_path / "blobs")], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert leftovers(tmp_path) == []

@@ -1,0 +1,123 @@
+"""A worker over a real store, real journals and a simulated model that is held and counted."""
+
+import asyncio
+import contextlib
+
+from tests.server.loops.conftest import House, Killed
+from tidyllm.core.batch import BatchStatus
+from tidyllm.journal import Kind, first_answers
+from tidyllm.server.places import batch_journals, worker_lock
+from tidyllm.server.store import DEFAULT_PROJECT
+from tidyllm.testing import SimulatedModel
+
+
+def test_every_line_is_asked_once_and_journaled(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(100, between="\n")
+        async with house.worker():
+            batch = await house.until(lambda batch: batch.counts.completed == 100)
+        assert (batch.counts.total, batch.counts.failed, batch.usage.output_tokens > 100) == (100, 0, True)
+        assert await house.ask(lambda store: store.finalize_batches(now=house.now)) == 1
+
+    asyncio.run(scenario())
+    answers = first_answers(batch_journals(house.settings.data, "batch_1"))
+    assert sorted(answers) == list(range(1, 200, 2))
+    assert {place.kind for place in answers.values()} == {Kind.ANSWERED}
+    assert model.witness.counts().received == 100
+
+
+def test_no_more_is_in_flight_than_was_set(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(100)
+        model.hold()
+        async with house.worker():
+            await asyncio.to_thread(model.witness.wait, received=8)
+            model.release()
+            await house.until(lambda batch: batch.counts.completed == 100)
+
+    asyncio.run(scenario())
+    assert model.witness.counts().in_flight_peak == 8
+
+
+def test_after_a_kill_only_what_was_in_flight_is_asked_again(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(60)
+        with contextlib.suppress(Killed):
+            async with house.worker("worker_1"):
+                await asyncio.to_thread(model.witness.wait, answered=20)
+                model.hold()
+                received = model.witness.counts().answered + 8
+                await asyncio.to_thread(model.witness.wait, received=min(received, 60))
+                raise Killed
+        await house.rescuer.run_once()
+        assert not worker_lock(house.settings.data, "worker_1").exists()
+        model.release()
+        async with house.worker("worker_2"):
+            await house.until(lambda batch: batch.counts.completed == 60)
+
+    asyncio.run(scenario())
+    assert 60 <= model.witness.counts().received <= 60 + 8
+    assert len(first_answers(batch_journals(house.settings.data, "batch_1"))) == 60
+
+
+def test_a_living_worker_is_not_rescued(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(20)
+        model.hold()
+        async with house.worker():
+            await asyncio.to_thread(model.witness.wait, received=8)
+            await house.rescuer.run_once()
+            assert await house.ask(lambda store: store.live_workers()) == ["worker_1"]
+            model.release()
+            await house.until(lambda batch: batch.counts.completed == 20)
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 20
+
+
+def test_a_cancelled_batch_sends_nothing_more_and_keeps_what_was_in_flight(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(60)
+        model.hold()
+        async with house.worker() as worker:
+            await asyncio.to_thread(model.witness.wait, received=8)
+            await house.ask(lambda store: store.cancel_batch(DEFAULT_PROJECT, "batch_1", now=house.now))
+            await worker._stops["batch_1"].wait()
+            assert not await house.finisher.run_once()
+            model.release()
+            await house.until(lambda batch: batch.counts.completed == 8)
+            assert await house.finisher.run_once()
+        assert (await house.batch()).status is BatchStatus.CANCELLED
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 8
+
+
+def test_a_stopped_worker_gives_its_shards_back_with_what_was_done(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(60)
+        model.hold()
+        async with house.worker() as worker:
+            await asyncio.to_thread(model.witness.wait, received=8)
+            worker.stop()
+            model.release()
+        assert (await house.batch()).counts.completed == 8
+        assert await house.ask(lambda store: store.live_workers()) == []
+        async with house.worker("worker_2"):
+            await house.until(lambda batch: batch.counts.completed == 60)
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 60
+
+
+def test_two_workers_share_a_batch(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(300)
+        async with contextlib.AsyncExitStack() as stack:
+            for worker_id in ("worker_1", "worker_2"):
+                await stack.enter_async_context(house.worker(worker_id))
+            await house.until(lambda batch: batch.counts.completed == 300)
+        assert (await house.batch()).status is BatchStatus.IN_PROGRESS
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 300

@@ -1,0 +1,236 @@
+"""`tidyllm serve` as a user has it: real processes on a free port, the official SDK, and the kills of real life."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import openai
+import pytest
+from openai.types import Batch
+
+from tidyllm.core.errors import SettingError
+from tidyllm.server.places import worker_lock
+from tidyllm.server.serve import run
+from tidyllm.server.settings import Settings
+from tidyllm.testing import Behavior, SimulatedModel, simulated_model
+
+DEADLINE_S = 60
+IN_FLIGHT = 16
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that other processes do, and that sets no event here."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        time.sleep(0.01)
+
+
+class Served:
+    """A running `tidyllm serve`."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str, data: Path) -> None:
+        self.process = process
+        self.data = data
+        self.client = openai.OpenAI(base_url=url, api_key="any", max_retries=5)
+
+    def create(self, lines: int) -> Batch:
+        content = b"".join(request(n) for n in range(lines))
+        file = self.client.files.create(file=("in.jsonl", BytesIO(content)), purpose="batch")
+        return self.client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+
+    def ended(self, batch: Batch) -> Batch:
+        found: list[Batch] = []
+
+        def over() -> bool:
+            found[:] = [self.client.batches.retrieve(batch.id)]
+            return found[0].status in ("completed", "failed", "expired", "cancelled")
+
+        wait_until(over, f"the end of {batch.id}")
+        return found[0]
+
+    def ids(self, file_id: str | None) -> list[str]:
+        assert file_id is not None
+        return [json.loads(line)["custom_id"] for line in self.client.files.content(file_id).text.splitlines()]
+
+    def worker_pids(self) -> list[int]:
+        folder = worker_lock(self.data, "any").parent
+        with contextlib.suppress(FileNotFoundError):
+            return [int(lock.read_text() or 0) for lock in folder.glob("*.lock")]
+        return []
+
+
+def request(n: int) -> bytes:
+    body = {"model": "m", "messages": [{"role": "user", "content": f"question {n}"}]}
+    line = {"custom_id": f"row-{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(line).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def serving(data: Path, model: SimulatedModel, *options: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--data", str(data), *options]
+    environ = {**os.environ, "TIDYLLM_UPSTREAM": model.base_url, "TIDYLLM_CONCURRENCY": str(IN_FLIGHT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+", process.stdout.readline())
+            assert found, "it said where it serves"
+            yield Served(process, found[0], data)
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def model() -> Iterator[SimulatedModel]:
+    with simulated_model(Behavior(latency_ms=2)) as running:
+        yield running
+
+
+def test_575_lines_come_back_in_input_order(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model) as served:
+        batch = served.ended(served.create(575))
+        assert batch.status == "completed"
+        assert batch.error_file_id is None
+        assert batch.request_counts is not None
+        assert (batch.request_counts.total, batch.request_counts.completed) == (575, 575)
+        assert served.ids(batch.output_file_id) == [f"row-{n}" for n in range(575)]
+    assert served.process.returncode == 0
+    assert model.witness.counts().received == 575
+
+
+def test_a_killed_worker_loses_nothing_and_repeats_only_what_was_in_flight(
+    tmp_path: Path, model: SimulatedModel
+) -> None:
+    with serving(tmp_path, model) as served:
+        batch = served.create(575)
+        model.witness.wait(answered=100)
+        model.hold()
+        (pid,) = served.worker_pids()
+        wait_until(lambda: model.witness.counts().in_flight == IN_FLIGHT, "all slots wait for an answer")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: served.worker_pids() not in ([pid], []), "another worker lives")
+        model.release()
+        ended = served.ended(batch)
+        assert ended.status == "completed"
+        assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(575)]
+    asked = [counts.received for counts in model.witness.keys().values()]
+    assert len(asked) == 575
+    assert max(asked) == 2
+    assert sum(asked) == 575 + IN_FLIGHT
+
+
+def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model) as served:
+        batch = served.create(300)
+        model.witness.wait(answered=50)
+        model.hold()
+        (pid,) = served.worker_pids()
+        served.process.kill()
+        model.release()
+        # Its processes end with it: nobody else holds the worker's lock or asks the model.
+        wait_until(lambda: not _alive(pid), "the worker ends when its parent is gone")
+    received = model.witness.counts().received
+    with serving(tmp_path, model) as served:
+        ended = served.ended(batch)
+        assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(300)]
+    assert model.witness.counts().received <= 300 + IN_FLIGHT
+    assert received >= 50
+
+
+def test_a_stopped_server_asks_nothing_twice(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model) as served:
+        batch = served.create(300)
+        model.witness.wait(answered=50)
+    assert served.process.returncode == 0
+    with serving(tmp_path, model) as served:
+        ended = served.ended(batch)
+        assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(300)]
+    assert model.witness.counts().received == 300
+
+
+def test_a_running_batch_can_be_cancelled(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model) as served:
+        model.hold()
+        batch = served.create(300)
+        model.witness.wait(received=IN_FLIGHT)
+        assert served.client.batches.cancel(batch.id).status == "cancelling"
+        # Released at once, a few more may be sent before the worker has heard of it: never many.
+        model.release()
+        ended = served.ended(batch)
+        assert ended.status == "cancelled"
+        assert ended.request_counts is not None
+        done = served.ids(ended.output_file_id)
+        never = served.ids(ended.error_file_id)
+        assert len(done) == ended.request_counts.completed == model.witness.counts().received
+        assert sorted(done + never) == sorted(f"row-{n}" for n in range(300))
+        assert served.client.batches.cancel(batch.id).status == "cancelled"
+
+
+def test_a_bad_file_fails_its_batch_with_line_numbers(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model) as served:
+        content = request(0) + b"broken\n" + request(0)
+        file = served.client.files.create(file=("in.jsonl", BytesIO(content)), purpose="batch")
+        batch = served.client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        ended = served.ended(batch)
+        assert ended.status == "failed"
+        assert ended.errors is not None
+        assert [(error.code, error.line) for error in ended.errors.data or []] == [
+            ("invalid_json_line", 2),
+            ("duplicate_custom_id", 3),
+        ]
+
+
+def test_two_workers_share_the_work(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model, "--workers", "2") as served:
+        assert len(served.worker_pids()) == 2
+        ended = served.ended(served.create(2000))
+        assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(2000)]
+    assert model.witness.counts().received == 2000
+
+
+def test_the_folder_is_private_and_has_one_server(tmp_path: Path, model: SimulatedModel) -> None:
+    data = tmp_path / "data"
+    with serving(data, model):
+        assert data.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(SettingError, match="Another `tidyllm serve`"):
+            run(Settings(data=data, upstream=model.base_url, port=0), print)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(host="0.0.0.0"), "no keys yet"),  # noqa: S104 - to see it refused
+        (Settings(host="example.org"), "not an IP address"),
+        (Settings(upstream="127.0.0.1:8000"), "not a base URL"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: Settings, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        run(settings, print)
+
+
+def test_a_port_in_use_is_refused_with_advice(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--port"):
+        run(Settings(data=tmp_path, port=taken.getsockname()[1]), print)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
