@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from tidyllm.server.api.app import create_app
+from tidyllm.server.api.protocol import server_config
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.records import FileRecord
 from tidyllm.server.settings import Settings
@@ -66,7 +67,7 @@ class Served:
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="sk-nobody-reads-this", max_retries=0)
-        self._server = uvicorn.Server(uvicorn.Config(self.app, lifespan="off", log_config=None, access_log=False))
+        self._server = uvicorn.Server(server_config(self.app))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]})
         self._thread.start()
 

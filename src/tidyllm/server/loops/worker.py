@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """One worker's life, from its first lease to its last report."""
 
-    def __init__(  # noqa: PLR0913 - everything it touches arrives here
+    def __init__(
         self,
         worker_id: str,
         *,

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from tidyllm.server.api.app import create_app
+from tidyllm.server.api.protocol import server_config
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.places import blobs_folder
 from tidyllm.server.process import Life
-
-GRACEFUL_S = 5
-"""How long answers on their way may take when the process is to stop."""
 
 
 async def run(life: Life) -> None:
@@ -22,10 +20,7 @@ async def run(life: Life) -> None:
     blobs = DiskBlobs(blobs_folder(settings.data))
     blobs.sweep()
     app = create_app(settings, life.store, blobs=blobs, clock=life.clock)
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=GRACEFUL_S
-    )
-    server = _Server(config, life.ready)
+    server = _Server(server_config(app), life.ready)
     (fd,) = life.orders.socket_fds
     with socket.socket(fileno=fd) as listening:
         serving = asyncio.ensure_future(server.serve(sockets=[listening]))

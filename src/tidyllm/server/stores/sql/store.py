@@ -30,14 +30,14 @@ class SqlStore:
     def file(self, project_id: str, file_id: str, *, now: int) -> FileRecord | None:
         """See `Store`."""
         with self._reading.begin() as connection:
-            return files.visible(connection, project_id, file_id, now=now)
+            return files.visible(connection, file_id, project_id=project_id, now=now)
 
     def list_files(
         self, project_id: str, *, now: int, limit: int, after: str | None, purpose: str | None, newest_first: bool
     ) -> list[FileRecord] | None:
         """See `Store`; a deleted file may still be named in `after`."""
         with self._reading.begin() as connection:
-            place = None if after is None else files.place(connection, project_id, after)
+            place = None if after is None else files.place(connection, after, project_id=project_id)
             if after is not None and place is None:
                 return None
             return files.page(
@@ -53,7 +53,7 @@ class SqlStore:
     def delete_file(self, project_id: str, file_id: str, *, now: int) -> bool:
         """See `Store`."""
         with self._writing.begin() as connection:
-            return files.delete(connection, project_id, file_id, now=now)
+            return files.delete(connection, file_id, project_id=project_id, now=now)
 
     def purgeable_blobs(self, *, now: int, limit: int) -> list[str]:
         """See `Store`."""
@@ -75,12 +75,12 @@ class SqlStore:
     def batch(self, project_id: str, batch_id: str) -> BatchRecord | None:
         """See `Store`."""
         with self._reading.begin() as connection:
-            return batches.of_project(connection, project_id, batch_id)
+            return batches.one(connection, batch_id, project_id=project_id)
 
     def list_batches(self, project_id: str, *, limit: int, after: str | None) -> list[BatchRecord] | None:
         """See `Store`."""
         with self._reading.begin() as connection:
-            place = None if after is None else batches.place(connection, project_id, after)
+            place = None if after is None else batches.place(connection, after, project_id=project_id)
             if after is not None and place is None:
                 return None
             return batches.page(connection, project_id, limit=limit, after=place)
@@ -88,7 +88,7 @@ class SqlStore:
     def cancel_batch(self, project_id: str, batch_id: str, *, now: int) -> bool:
         """See `Store`."""
         with self._writing.begin() as connection:
-            return batches.cancel(connection, project_id, batch_id, now=now)
+            return batches.cancel(connection, batch_id, project_id=project_id, now=now)
 
     # Intake, expiry and finish
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Update, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Update, func, insert, or_, select, update
 
 from tidyllm.core.batch import BatchStatus, BatchUsage, Problem, RequestCounts
 from tidyllm.server.records import BatchRecord, Ending, Shard
@@ -39,14 +39,14 @@ def add(connection: Connection, record: BatchRecord) -> None:
     connection.execute(insert(batch).values(row | _NOTHING))
 
 
-def of_project(connection: Connection, project_id: str, batch_id: str) -> BatchRecord | None:
+def one(connection: Connection, batch_id: str, *, project_id: str) -> BatchRecord | None:
     """Return one batch."""
     question = select(batch).where(batch.c.id == batch_id, batch.c.project_id == project_id)
     records = _records(connection, connection.execute(question).mappings().all())
     return records[0] if records else None
 
 
-def place(connection: Connection, project_id: str, batch_id: str) -> int | None:
+def place(connection: Connection, batch_id: str, *, project_id: str) -> int | None:
     """Return where a batch stands in the list."""
     return connection.scalar(select(batch.c.seq).where(batch.c.id == batch_id, batch.c.project_id == project_id))
 
@@ -69,10 +69,8 @@ def unread(connection: Connection, *, limit: int) -> list[BatchRecord]:
 def finishable(connection: Connection, *, stopped_before: int, limit: int) -> list[BatchRecord]:
     """Return the oldest batches whose work is over, or has been asked to stop long enough ago."""
     leased = _SHARDS_LEFT.where(shard.c.state == ShardState.LEASED.value).exists()
-    overdue = or_(
-        and_(batch.c.status == BatchStatus.CANCELLING.value, batch.c.cancelling_at < stopped_before),
-        and_(batch.c.status == BatchStatus.FINALIZING.value, batch.c.lapsed, batch.c.finalizing_at < stopped_before),
-    )
+    # Only a batch that was cancelled or has lapsed can be in one of these states with shards leased.
+    overdue = or_(batch.c.cancelling_at < stopped_before, batch.c.finalizing_at < stopped_before)
     stopping = batch.c.status.in_([BatchStatus.FINALIZING.value, BatchStatus.CANCELLING.value])
     question = select(batch).where(batch_open, stopping, or_(~leased, overdue))
     rows = connection.execute(question.order_by(batch.c.seq).limit(limit)).mappings().all()
@@ -90,7 +88,7 @@ def start(connection: Connection, batch_id: str, *, model: str, shards: Sequence
     move = _move(BatchStatus.IN_PROGRESS, now).where(batch.c.id == batch_id).values(model=model, total=total)
     seq = connection.scalar(move.returning(batch.c.seq))
     if seq is not None:
-        add_shards(connection, seq, shards)
+        add_shards(connection, shards, batch_seq=seq)
     return seq is not None
 
 
@@ -100,7 +98,7 @@ def fail(connection: Connection, batch_id: str, *, problems: Sequence[Problem], 
     return connection.execute(move.values(problems=_encoded(problems))).rowcount == 1
 
 
-def cancel(connection: Connection, project_id: str, batch_id: str, *, now: int) -> bool:
+def cancel(connection: Connection, batch_id: str, *, project_id: str, now: int) -> bool:
     """Move a batch from validating or in_progress to cancelling."""
     move = _move(BatchStatus.CANCELLING, now).where(batch.c.id == batch_id, batch.c.project_id == project_id)
     return connection.execute(move).rowcount == 1

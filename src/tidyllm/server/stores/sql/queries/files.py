@@ -15,14 +15,14 @@ def add(connection: Connection, files: Sequence[FileRecord]) -> None:
         connection.execute(insert(file), rows)
 
 
-def visible(connection: Connection, project_id: str, file_id: str, *, now: int) -> FileRecord | None:
+def visible(connection: Connection, file_id: str, *, project_id: str, now: int) -> FileRecord | None:
     """Return a file that is neither deleted nor expired."""
     question = select(file).where(file.c.id == file_id, file.c.project_id == project_id, _visible(now))
     row = connection.execute(question).mappings().one_or_none()
     return None if row is None else _record(row)
 
 
-def place(connection: Connection, project_id: str, file_id: str) -> int | None:
+def place(connection: Connection, file_id: str, *, project_id: str) -> int | None:
     """Return where a file stands in the list; one that is deleted keeps its place, so a reader may go on from it."""
     return connection.scalar(select(file.c.seq).where(file.c.id == file_id, file.c.project_id == project_id))
 
@@ -47,7 +47,7 @@ def page(
     return [_record(row) for row in connection.execute(question).mappings()]
 
 
-def delete(connection: Connection, project_id: str, file_id: str, *, now: int) -> bool:
+def delete(connection: Connection, file_id: str, *, project_id: str, now: int) -> bool:
     """Hide a visible file for ever; return whether there was one."""
     mine = (file.c.id == file_id, file.c.project_id == project_id, _visible(now))
     return connection.execute(update(file).where(*mine).values(deleted_at=now)).rowcount == 1

@@ -14,7 +14,7 @@ _PLACE = Shard.__struct_fields__
 _COUNTS = ("completed", "failed", *BatchUsage.__struct_fields__)
 
 
-def add(connection: Connection, batch_seq: int, shards: Sequence[Shard]) -> None:
+def add(connection: Connection, shards: Sequence[Shard], *, batch_seq: int) -> None:
     """Insert the shards of a batch, queued and with nothing done."""
     if shards:
         fresh = {"batch_seq": batch_seq, "state": ShardState.QUEUED.value, "epoch": 0, **dict.fromkeys(_COUNTS, 0)}
@@ -75,10 +75,10 @@ def settle(connection: Connection, worker_id: str, *, reports: Sequence[ShardRep
         .where(shard.c.worker_id == worker_id, shard.c.epoch == bindparam("of_epoch"))
         .values({name: bindparam(f"new_{name}") for name in ("state", "worker_id", *_COUNTS)})
     )
-    connection.execute(statement, [_settled(report, worker_id, unless_done) for report in reports])
+    connection.execute(statement, [_settled(report, worker_id, unless_done=unless_done) for report in reports])
 
 
-def _settled(report: ShardReport, worker_id: str, unless_done: ShardState) -> dict[str, str | int | None]:
+def _settled(report: ShardReport, worker_id: str, *, unless_done: ShardState) -> dict[str, str | int | None]:
     state = ShardState.DONE if report.done else unless_done
     counts = {"completed": report.completed, "failed": report.failed, **msgspec.structs.asdict(report.usage)}
     return {
