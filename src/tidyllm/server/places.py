@@ -25,7 +25,7 @@ def batch_journals(data: Path, batch_id: str) -> list[Path]:
     return sorted((journals_folder(data) / batch_id).glob("*.log"))
 
 
-def worker_journal(data: Path, batch_id: str, worker_id: str, opened: int) -> Path:
+def worker_journal(data: Path, batch_id: str, *, worker_id: str, opened: int) -> Path:
     """Return where a worker writes a batch's answers; `opened` tells apart the times it began with the batch."""
     return journals_folder(data) / batch_id / f"{worker_id}.{opened}.log"
 

@@ -110,11 +110,11 @@ class Upstream:
             attempts += fault is Fault.ATTEMPT
             if fault is Fault.REQUEST or attempts >= self._settings.attempts_max:
                 return _failed(question, answer)
-            await self._wait(answer, waits, stop)
+            await self._wait(answer, waits, stop=stop)
             waits += 1
         return None
 
-    async def _wait(self, answer: Response | TransportError, waits: int, stop: asyncio.Event) -> None:
+    async def _wait(self, answer: Response | TransportError, waits: int, *, stop: asyncio.Event) -> None:
         """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
         settings = self._settings
         asked = retry_after_s(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
@@ -137,12 +137,12 @@ def _answered(question: Question, answer: Response) -> Outcome | None:
         usage = read_answer(answer.body)
     except ValueError:
         return None
-    return Outcome(Kind.ANSWERED, _http_line(question, answer, answer.body), usage)
+    return Outcome(Kind.ANSWERED, _http_line(question, answer, body=answer.body), usage)
 
 
 def _failed(question: Question, answer: Response | TransportError) -> Outcome:
     if isinstance(answer, Response) and not answer.ok:
-        return Outcome(Kind.FAILED, _http_line(question, answer, as_json(answer.body)))
+        return Outcome(Kind.FAILED, _http_line(question, answer, body=as_json(answer.body)))
     if isinstance(answer, Response):
         code, message = "server_error", f"The upstream answered {answer.status} with a body that is not JSON."
     else:
@@ -153,7 +153,7 @@ def _failed(question: Question, answer: Response | TransportError) -> Outcome:
     return Outcome(Kind.FAILED, data)
 
 
-def _http_line(question: Question, answer: Response, body: bytes) -> bytes:
+def _http_line(question: Question, answer: Response, *, body: bytes) -> bytes:
     return http_line(
         batch_id=question.batch_id,
         line=question.line,

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -145,6 +147,24 @@ def test_sweep_removes_what_a_killed_writer_left_and_nothing_else(blobs: DiskBlo
     assert blobs.path("file-1").read_bytes() == b"x"
 
 
+def test_sweep_at_any_moment_takes_nothing_from_a_writer(blobs: DiskBlobs, tmp_path: Path) -> None:
+    # Between a file's creation and its lock there is a moment in which a sweep may remove it: its writer begins anew.
+    stop = Event()
+
+    def sweep_on() -> None:
+        while not stop.is_set():
+            blobs.sweep()
+
+    with ThreadPoolExecutor(1) as executor:
+        sweeping = executor.submit(sweep_on)
+        for number in range(300):
+            put(blobs, f"file-{number}", str(number).encode())
+        stop.set()
+        sweeping.result(60)
+    assert all(blobs.path(f"file-{number}").read_bytes() == str(number).encode() for number in range(300))
+    assert leftovers(tmp_path) == []
+
+
 def test_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     # A limit on the size of files stands for a full disk: both make write() fail.
     script = """
@@ -152,15 +172,19 @@ import resource, sys
 from pathlib import Path
 from tidyllm.server.blobs.disk import DiskBlobs
 blobs = DiskBlobs(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
 writer = blobs.create()
 writer.write(b"x" * 1000)
 try:
     writer.commit("file-1")
 except OSError:
     writer.discard()
-    sys.exit(0 if not blobs.path("file-1").exists() else "committed")
-sys.exit("no error")
+else:
+    sys.exit("no error")
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+sys.exit("committed" if blobs.path("file-1").exists() else 0)
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(tmp_path / "blobs")], capture_output=True, check=False

@@ -24,7 +24,7 @@ async def lease(house: House) -> list[Lease]:
 
 async def answer(house: House, leases: list[Lease], *, good: Iterable[int] = (), bad: Iterable[int] = ()) -> None:
     """Journal the answers of some lines, in an order that is not the input's, and report every shard as done."""
-    journal = DiskJournal(worker_journal(house.settings.data, "batch_1", "worker_1", 1))
+    journal = DiskJournal(worker_journal(house.settings.data, "batch_1", worker_id="worker_1", opened=1))
     shard_of = {
         line: lease for lease in leases for line in range(lease.shard.line_first, lease.shard.line_first + 2000)
     }

@@ -88,12 +88,14 @@ def _create_locked(incoming: Path) -> tuple[Path, BinaryIO]:
 def _remove_unlocked(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # committed or discarded meanwhile
+    except FileNotFoundError:
+        # Its writer has committed or discarded it since the folder was read.
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
-    except (BlockingIOError, FileNotFoundError):  # its writer lives, or has just finished with it
+    except (BlockingIOError, FileNotFoundError):
+        # Its writer lives, or has just finished with it.
         return False
     finally:
         os.close(descriptor)

@@ -58,7 +58,7 @@ class Finisher:
         error = _ResultFile(self._blobs.create())
         try:
             counts, usage = self._copy(batch, shards, output=output, error=error)
-            files = [self._file(batch, result, word) for result, word in ((output, "output"), (error, "error"))]
+            files = [self._file(batch, result, word=word) for result, word in ((output, "output"), (error, "error"))]
         finally:
             output.writer.discard()
             error.writer.discard()
@@ -81,7 +81,7 @@ class Finisher:
         code, message = _unanswered(batch)
         with Reader() as reader:
             for shard in shards:
-                for number, line in self._lines(batch, shard, answers):
+                for number, line in self._lines(batch, shard, answers=answers):
                     place = answers.get(number)
                     if place is not None:
                         data = reader.read(place)
@@ -99,7 +99,7 @@ class Finisher:
         return RequestCounts(total=total, completed=completed, failed=failed), usage
 
     def _lines(
-        self, batch: BatchRecord, shard: Shard, answers: Mapping[int, Place]
+        self, batch: BatchRecord, shard: Shard, *, answers: Mapping[int, Place]
     ) -> Iterator[tuple[int, Line | None]]:
         """Yield a shard's line numbers in input order, with the line itself only where it must be read again."""
         numbers = range(shard.line_first, shard.line_first + shard.requests)
@@ -113,7 +113,7 @@ class Finisher:
             data = file.read(shard.length)
         yield from ((line.number, line) for line in read_shard(shard, data))
 
-    def _file(self, batch: BatchRecord, result: "_ResultFile", word: str) -> FileRecord | None:
+    def _file(self, batch: BatchRecord, result: "_ResultFile", *, word: str) -> FileRecord | None:
         if not result.size:
             return None
         file_id = f"file-{digest(f'{batch.id}/{word}', 12)}"

@@ -137,7 +137,7 @@ class _Check:
 
     def line(self, line: Line, line_bytes_max: int) -> Problem | None:
         if len(line.data) > line_bytes_max:
-            return _problem(line, "invalid_json_line", f"This line is longer than {line_bytes_max:,} bytes.")
+            return _problem(line, "invalid_json_line", message=f"This line is longer than {line_bytes_max:,} bytes.")
         try:
             line.data.decode()
             envelope = _envelope.decode(line.data)
@@ -156,14 +156,16 @@ class _Check:
             return _missing(line, "custom_id")
         if envelope.method != "POST":
             message = f"Invalid method '{envelope.method[:20]}'. The only supported method is 'POST'."
-            return _problem(line, "invalid_method", message, "method")
+            return _problem(line, "invalid_method", message=message, param="method")
         if envelope.url != self._endpoint:
             message = "The URL provided for this request does not match the batch endpoint."
-            return _problem(line, "invalid_url", message, "url")
+            return _problem(line, "invalid_url", message=message, param="url")
         if bytes(getattr(body, self._main_field)) in (b"", b"null"):
             return _missing(line, f"body.{self._main_field}")
         if body.stream:
-            return _problem(line, "streaming_unsupported", "Streaming is not supported in a batch.", "body.stream")
+            return _problem(
+                line, "streaming_unsupported", message="Streaming is not supported in a batch.", param="body.stream"
+            )
         return None
 
     def _model(self, line: Line, body: _Body) -> Problem | None:
@@ -174,7 +176,7 @@ class _Check:
                 f"The model '{body.model[:200]}' for this request does not match the rest of the batch. "
                 "Each batch must contain requests for a single model."
             )
-            return _problem(line, "mismatched_model", message, "body.model")
+            return _problem(line, "mismatched_model", message=message, param="body.model")
         return None
 
     def _custom_id(self, line: Line, envelope: _Envelope) -> Problem | None:
@@ -183,22 +185,22 @@ class _Check:
                 f"The custom_id '{envelope.custom_id[:200]}' for this request is a duplicate of another request. "
                 "The custom_id parameter must be unique for each request in a batch."
             )
-            return _problem(line, "duplicate_custom_id", message, "custom_id")
+            return _problem(line, "duplicate_custom_id", message=message, param="custom_id")
         self._custom_ids.add(envelope.custom_id)
         return None
 
 
-def _problem(line: Line, code: str, message: str, param: str | None = None) -> Problem:
+def _problem(line: Line, code: str, *, message: str, param: str | None = None) -> Problem:
     return Problem(code=code, message=message, param=param, line=line.number)
 
 
 def _not_json(line: Line) -> Problem:
-    return _problem(line, "invalid_json_line", "This line is not parseable as valid JSON.")
+    return _problem(line, "invalid_json_line", message="This line is not parseable as valid JSON.")
 
 
 def _missing(line: Line, param: str) -> Problem:
     name = param.removeprefix("body.")
-    return _problem(line, "missing_required_parameter", f"Missing required parameter: '{name}'.", param)
+    return _problem(line, "missing_required_parameter", message=f"Missing required parameter: '{name}'.", param=param)
 
 
 def _diagnose(line: Line) -> Problem:
@@ -208,7 +210,7 @@ def _diagnose(line: Line) -> Problem:
     except (msgspec.DecodeError, RecursionError):  # A wrong type was met before the place where the JSON breaks.
         return _not_json(line)
     if not isinstance(fields, dict):
-        return _problem(line, "invalid_json_line", "This line is not a JSON object.")
+        return _problem(line, "invalid_json_line", message="This line is not a JSON object.")
     body = fields.get("body")
     inner = {f"body.{name}": value for name, value in body.items()} if isinstance(body, dict) else {}
     for param, kind, expected in _FIELDS:
@@ -216,7 +218,9 @@ def _diagnose(line: Line) -> Problem:
         if value is None and param != "body.stream":
             return _missing(line, param)
         if not isinstance(value, kind):
-            return _problem(line, "invalid_type", f"Invalid type for '{param}': expected {expected}.", param)
+            return _problem(
+                line, "invalid_type", message=f"Invalid type for '{param}': expected {expected}.", param=param
+            )
     raise AssertionError(f"line {line.number} was refused and has nothing wrong with it")
 
 
@@ -241,11 +245,11 @@ class _Cut:
         for after in range(1, total + 1):
             full = after - first >= wanted
             if after == total or full or self._ends[after] - self._starts[first] > SHARD_BYTES_MAX:
-                shards.append(self._shard(len(shards), first, after))
+                shards.append(self._shard(len(shards), first=first, after=after))
                 first = after
         return tuple(shards)
 
-    def _shard(self, number: int, first: int, after: int) -> Shard:
+    def _shard(self, number: int, *, first: int, after: int) -> Shard:
         return Shard(
             number=number,
             line_first=self._numbers[first],

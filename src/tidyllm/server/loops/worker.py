@@ -153,7 +153,7 @@ class Worker:
         journal = self._journals.get(batch_id)
         if journal is None:
             self._journals_opened += 1
-            path = worker_journal(self._settings.data, batch_id, self.id, self._journals_opened)
+            path = worker_journal(self._settings.data, batch_id, worker_id=self.id, opened=self._journals_opened)
             journal = self._journals[batch_id] = DiskJournal(path)
         return journal
 

@@ -29,14 +29,14 @@ async def run(life: Life) -> None:
     changes = Changes(store)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(changes.watch())]
-        running += [tasks.create_task(_repeat(duty, changes.event(), settings.tick_s)) for duty in duties]
+        running += [tasks.create_task(_repeat(duty, changes.event(), tick_s=settings.tick_s)) for duty in duties]
         life.ready()
         await life.stop.wait()
         for task in running:
             task.cancel()
 
 
-async def _repeat(duty: Loop, changed: asyncio.Event, tick_s: float) -> None:
+async def _repeat(duty: Loop, changed: asyncio.Event, *, tick_s: float) -> None:
     """Do a duty at every change, and now and then without one: time itself makes work."""
     while True:
         with contextlib.suppress(TimeoutError):

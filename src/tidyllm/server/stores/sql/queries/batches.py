@@ -12,8 +12,8 @@ from tidyllm.server.stores.sql.queries.shards import add as add_shards
 from tidyllm.server.stores.sql.schema import batch, batch_open, shard, shard_open
 
 _TOKENS = BatchUsage.__struct_fields__
-_NOTHING = dict.fromkeys(("completed", "failed", *_TOKENS), 0)
-# Not SELECT *: of the columns in its index alone, a database need not look at the rows.
+_NOTHING: Mapping[str, int] = dict.fromkeys(("completed", "failed", *_TOKENS), 0)
+# Not SELECT *: a column that is in the index spares the database the rows.
 _SHARDS_LEFT = select(shard.c.number).where(shard.c.batch_seq == batch.c.seq, shard_open)
 _UNREAD = Problem(code="batch_expired", message="The completion window closed before the input file had been read.")
 
@@ -36,7 +36,7 @@ def add(connection: Connection, record: BatchRecord) -> None:
         "lapsed": False,
         "total": 0,
     }
-    connection.execute(insert(batch).values(row | _NOTHING))
+    connection.execute(insert(batch).values({**row, **_NOTHING}))
 
 
 def one(connection: Connection, batch_id: str, *, project_id: str) -> BatchRecord | None:

@@ -44,19 +44,23 @@ def _create_file() -> None:
         sa.UniqueConstraint("id", name="uq_file_id"),
         sqlite_autoincrement=True,
     )
-    _create_partial("ix_file_listing", "file", ["project_id", "seq"], "deleted_at IS NULL AND purged_at IS NULL")
+    _create_partial(
+        "ix_file_listing", "file", columns=["project_id", "seq"], where="deleted_at IS NULL AND purged_at IS NULL"
+    )
     _create_partial(
         "ix_file_listing_purpose",
         "file",
-        ["project_id", "purpose", "seq"],
-        "deleted_at IS NULL AND purged_at IS NULL",
+        columns=["project_id", "purpose", "seq"],
+        where="deleted_at IS NULL AND purged_at IS NULL",
     )
-    _create_partial("ix_file_deleted", "file", ["deleted_at"], "purged_at IS NULL AND deleted_at IS NOT NULL")
+    _create_partial(
+        "ix_file_deleted", "file", columns=["deleted_at"], where="purged_at IS NULL AND deleted_at IS NOT NULL"
+    )
     _create_partial(
         "ix_file_expiring",
         "file",
-        ["expires_at"],
-        "purged_at IS NULL AND deleted_at IS NULL AND expires_at IS NOT NULL",
+        columns=["expires_at"],
+        where="purged_at IS NULL AND deleted_at IS NULL AND expires_at IS NOT NULL",
     )
 
 
@@ -92,9 +96,9 @@ def _create_batch() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_batch_listing", "batch", ["project_id", "seq"])
-    _create_partial("ix_batch_open", "batch", ["status", "seq"], "ended_at IS NULL")
-    _create_partial("ix_batch_expiring", "batch", ["status", "expires_at"], "ended_at IS NULL")
-    _create_partial("ix_batch_pins", "batch", ["input_blob"], "ended_at IS NULL")
+    _create_partial("ix_batch_open", "batch", columns=["status", "seq"], where="ended_at IS NULL")
+    _create_partial("ix_batch_expiring", "batch", columns=["status", "expires_at"], where="ended_at IS NULL")
+    _create_partial("ix_batch_pins", "batch", columns=["input_blob"], where="ended_at IS NULL")
 
 
 def _create_worker() -> None:
@@ -106,7 +110,7 @@ def _create_worker() -> None:
         sa.Column("died_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="pk_worker"),
     )
-    _create_partial("ix_worker_live", "worker", ["started_at"], "died_at IS NULL")
+    _create_partial("ix_worker_live", "worker", columns=["started_at"], where="died_at IS NULL")
 
 
 def _create_shard() -> None:
@@ -127,8 +131,8 @@ def _create_shard() -> None:
         sa.ForeignKeyConstraint(["worker_id"], ["worker.id"], name="fk_shard_worker_id"),
         sqlite_with_rowid=False,
     )
-    _create_partial("ix_shard_open", "shard", ["batch_seq", "state", "number"], "state != 'done'")
-    _create_partial("ix_shard_held", "shard", ["worker_id"], "worker_id IS NOT NULL")
+    _create_partial("ix_shard_open", "shard", columns=["batch_seq", "state", "number"], where="state != 'done'")
+    _create_partial("ix_shard_held", "shard", columns=["worker_id"], where="worker_id IS NOT NULL")
 
 
 def _counts() -> list[sa.Column[int]]:
@@ -136,5 +140,5 @@ def _counts() -> list[sa.Column[int]]:
     return [sa.Column(name, sa.BigInteger, nullable=False) for name in names]
 
 
-def _create_partial(name: str, table: str, columns: list[str], where: str) -> None:
+def _create_partial(name: str, table: str, *, columns: list[str], where: str) -> None:
     op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
