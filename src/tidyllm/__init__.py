@@ -1,1 +1,80 @@
-"""Language models over tables: one set of verbs for every provider, and a durable batch server of your own."""
+"""Language models over tables: one set of verbs for every provider, and a durable batch server of your own.
+
+Names are loaded when first used: importing the package opens nothing, reads nothing, and costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidyllm import errors
+    from tidyllm.client.batch import (
+        acancel_batch,
+        acheck_batch,
+        afetch_batch,
+        alist_batches,
+        asend_batch,
+        await_batch,
+        cancel_batch,
+        check_batch,
+        fetch_batch,
+        list_batches,
+        send_batch,
+        wait_batch,
+    )
+    from tidyllm.client.calls import using
+    from tidyllm.client.jobs import Job
+    from tidyllm.client.plan import Plan
+    from tidyllm.provider import Model, Provider
+    from tidyllm.providers.local import local
+    from tidyllm.providers.openai import openai
+
+__all__ = [
+    "Job",
+    "Model",
+    "Plan",
+    "Provider",
+    "acancel_batch",
+    "acheck_batch",
+    "afetch_batch",
+    "alist_batches",
+    "asend_batch",
+    "await_batch",
+    "cancel_batch",
+    "check_batch",
+    "errors",
+    "fetch_batch",
+    "list_batches",
+    "local",
+    "openai",
+    "send_batch",
+    "using",
+    "wait_batch",
+]
+
+_MODULE_OF = {
+    "Job": "client.jobs",
+    "Model": "provider",
+    "Plan": "client.plan",
+    "Provider": "provider",
+    "local": "providers.local",
+    "openai": "providers.openai",
+    "using": "client.calls",
+}
+"""Where a name lives, unless it is a verb for batches."""
+
+
+# Out of sight of type checkers, which would otherwise believe that every name is there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "errors":
+            return import_module(f"{__name__}.errors")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'client.batch')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -61,6 +61,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
     """1-based line of the input file; null where the whole file is meant."""
 
+    def __str__(self) -> str:
+        place = "" if self.line is None else f"line {self.line}: "
+        code = f" ({self.code})" if self.code else ""
+        return f"{place}{self.message}{code}"
+
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """One batch as its provider reports it."""

@@ -23,6 +23,7 @@
     * JobChangedError         a job of that name exists with other content
     * JobLockedError          another process is working on the job
     * NotDoneError            the batch has not ended yet
+    * BatchFailedError        the provider refused the batch as a whole; nothing was run
   * JournalError              an append-only log cannot be written or is not one
 """
 
@@ -164,6 +165,14 @@ class NotDoneError(JobError):
     def __init__(self, message: str, *, name: str, status: str) -> None:
         super().__init__(message, name=name)
         self.status = status
+
+
+class BatchFailedError(JobError):
+    """The provider refused the batch as a whole; nothing was run. `problems` lists why."""
+
+    def __init__(self, message: str, *, name: str, problems: tuple[str, ...]) -> None:
+        super().__init__(message, name=name)
+        self.problems = problems
 
 
 class JournalError(TidyllmError):

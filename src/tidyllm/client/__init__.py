@@ -1,0 +1,1 @@
+"""The verbs: tables in, tables out, over every provider."""

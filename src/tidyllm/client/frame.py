@@ -1,0 +1,196 @@
+"""Tables at the edge: what comes in, what is kept on disk, and the columns of what goes out.
+
+This module loads polars, half a second: the others of `client` import it where a table is made, and not before.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import narwhals as nw
+import polars as pl
+from narwhals.typing import IntoDataFrame
+
+from tidyllm.client.rows import LIST_COLUMN, Kind
+from tidyllm.core.batch import Batch
+from tidyllm.core.errors import SettingError
+from tidyllm.core.reply import Answer, Reply
+
+ROW_ID = "llm_custom_id"
+"""Column of `rows.parquet` that says which request belongs to a row."""
+_KINDS: Mapping[str, Kind] = {"polars": "polars", "pandas": "pandas", "pyarrow": "pyarrow"}
+
+_UTC = pl.Datetime("us", "UTC")
+_ANSWER_SCHEMA: Mapping[str, pl.DataType] = {
+    "reply": pl.String(),
+    "llm_status": pl.String(),
+    "llm_error": pl.String(),
+    "llm_finish": pl.String(),
+    "llm_model": pl.String(),
+    "llm_tokens_in": pl.Int64(),
+    "llm_tokens_out": pl.Int64(),
+    "llm_id": pl.String(),
+}
+_BATCH_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[Batch], object]]] = {
+    "batch_id": (pl.String(), lambda batch: batch.id),
+    "status": (pl.String(), lambda batch: batch.status_word or batch.status.value),
+    "created_at": (_UTC, lambda batch: batch.created_at),
+    "expires_at": (_UTC, lambda batch: batch.expires_at),
+    "request_total": (pl.Int64(), lambda batch: batch.counts.total),
+    "request_completed": (pl.Int64(), lambda batch: batch.counts.completed),
+    "request_failed": (pl.Int64(), lambda batch: batch.counts.failed),
+    "model": (pl.String(), lambda batch: batch.model),
+    "endpoint": (pl.String(), lambda batch: batch.endpoint),
+    "completed_at": (_UTC, lambda batch: batch.completed_at),
+    "output_file_id": (pl.String(), lambda batch: batch.output_file_id),
+    "error_file_id": (pl.String(), lambda batch: batch.error_file_id),
+    "input_file_id": (pl.String(), lambda batch: batch.input_file_id),
+    "in_progress_at": (_UTC, lambda batch: batch.in_progress_at),
+    "finalizing_at": (_UTC, lambda batch: batch.finalizing_at),
+    "failed_at": (_UTC, lambda batch: batch.failed_at),
+    "expired_at": (_UTC, lambda batch: batch.expired_at),
+    "cancelling_at": (_UTC, lambda batch: batch.cancelling_at),
+    "cancelled_at": (_UTC, lambda batch: batch.cancelled_at),
+    "tokens_in": (pl.Int64(), lambda batch: None if batch.usage is None else batch.usage.input_tokens),
+    "tokens_out": (pl.Int64(), lambda batch: None if batch.usage is None else batch.usage.output_tokens),
+    "error": (pl.String(), lambda batch: "\n".join(map(str, batch.problems)) or None),
+    "metadata": (pl.String(), lambda batch: msgspec.json.encode(batch.metadata).decode() if batch.metadata else None),
+}
+"""The columns of every table of batches, with `provider` put in after the seventh."""
+_PROVIDER_AT = 7
+_MICROSECONDS = 1_000_000
+
+
+class Table:
+    """A user's table of whatever kind, with the few things that a job needs of it."""
+
+    def __init__(self, frame: nw.DataFrame[IntoDataFrame]) -> None:
+        self.kind: Kind = _KINDS[frame.implementation.value]
+        self.columns = tuple(frame.columns)
+        self.height = len(frame)
+        self._frame = frame
+        self._plain = _as_polars(frame)
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Yield the rows as plain values; a missing value is None, whatever the kind of table calls it."""
+        return self._plain.iter_rows(named=True)
+
+    def digest(self) -> str:
+        """Return a hash of the columns' names and of all values, the same in every process."""
+        state = hashlib.sha256(_canonical(self.columns))
+        for row in self.rows():
+            state.update(b"\n" + _canonical(tuple(row.values())))
+        return state.hexdigest()
+
+    def save(self, path: Path, ids: Sequence[str]) -> None:
+        """Write the rows and their ids as Parquet."""
+        column = nw.new_series(ROW_ID, ids, nw.String, backend=self._frame.implementation)
+        self._frame.with_columns(column).write_parquet(path)
+
+
+def read_table(data: list[str] | IntoDataFrame) -> Table:
+    """Return the table that a user gave; a list of texts becomes the one column `prompt`.
+
+    Raises SettingError for anything else, and for columns that answers would collide with.
+    """
+    frame = _opened(data)
+    if frame.implementation.value not in _KINDS:
+        raise SettingError(f"A {frame.implementation.value} table is not taken: give polars, pandas or Arrow.")
+    if odd := [name for name in frame.columns if not isinstance(name, str)]:
+        raise SettingError(f"A column is called {odd[0]!r}: names of columns must be text.")
+    if taken := [name for name in frame.columns if name in {*_ANSWER_SCHEMA, ROW_ID}]:
+        raise SettingError(f"The columns {', '.join(taken)} would collide with the answers: rename or drop them.")
+    return Table(frame)
+
+
+def join_answers(rows: Path, kind: Kind, *, answers: Mapping[str, Answer]) -> pl.DataFrame:
+    """Return the rows that `Table.save` wrote, with the columns of their answers, as the kind of table they were.
+
+    Type checkers are told of the usual kind alone.
+    """
+    frame: nw.DataFrame[IntoDataFrame] = nw.read_parquet(rows, backend=kind)
+    ids = frame.get_column(ROW_ID).to_list()
+    told = nw.from_native(_as_kind(answers_frame(answers[row_id] for row_id in ids), kind), eager_only=True)
+    joined = frame.drop(ROW_ID).with_columns(*(told.get_column(name) for name in told.columns))
+    return cast("pl.DataFrame", joined.to_native())
+
+
+def answers_by_id(answers: Iterable[Answer]) -> pl.DataFrame:
+    """Return answers as a table of their own, where the rows that asked are unknown."""
+    found = list(answers)
+    ids = pl.Series("custom_id", [answer.custom_id for answer in found], dtype=pl.String)
+    return answers_frame(found).insert_column(0, ids)
+
+
+def answers_frame(answers: Iterable[Answer]) -> pl.DataFrame:
+    """Return the columns that answers add to a table, one row each; all typed, however many there are."""
+    rows = [_answer_row(answer) for answer in answers]
+    return pl.DataFrame(rows, schema=dict(_ANSWER_SCHEMA), orient="row")
+
+
+def batches_frame(batches: Iterable[Batch], *, provider: str) -> pl.DataFrame:
+    """Return a table of batches, all its columns typed, however many there are."""
+    found = list(batches)
+    columns = [
+        pl.Series(name, [_microseconds(value) if kind == _UTC else value for value in map(read, found)], dtype=kind)
+        for name, (kind, read) in _BATCH_COLUMNS.items()
+    ]
+    columns.insert(_PROVIDER_AT, pl.Series("provider", [provider] * len(found), dtype=pl.String))
+    return pl.DataFrame(columns)
+
+
+def _opened(data: list[str] | IntoDataFrame) -> nw.DataFrame[IntoDataFrame]:
+    if isinstance(data, list):
+        if odd := [item for item in data if not isinstance(item, str)]:
+            raise SettingError(f"A list of rows must hold texts alone, not {type(odd[0]).__name__}.")
+        data = pl.DataFrame({LIST_COLUMN: pl.Series(data, dtype=pl.String)})
+    try:
+        return nw.from_native(data, eager_only=True)
+    except (TypeError, nw.exceptions.NarwhalsError) as fault:
+        raise SettingError(f"This is no table that can be read: {fault}") from fault
+
+
+def _as_polars(frame: nw.DataFrame[IntoDataFrame]) -> pl.DataFrame:
+    try:
+        return frame.to_polars()
+    except (TypeError, ValueError) as fault:
+        raise SettingError(f"A column mixes what does not go together: {fault}") from fault
+
+
+def _canonical(values: tuple[object, ...]) -> bytes:
+    try:
+        return msgspec.json.encode(values, order="deterministic")
+    except TypeError as fault:
+        raise SettingError(f"A cell holds what cannot be written down: {fault}.") from fault
+
+
+def _answer_row(answer: Answer) -> tuple[object, ...]:
+    reply = answer.reply or Reply()
+    return (
+        reply.text,
+        answer.outcome.value,
+        answer.error,
+        reply.finish,
+        reply.model,
+        reply.tokens_in,
+        reply.tokens_out,
+        reply.id or answer.request_id,
+    )
+
+
+def _as_kind(frame: pl.DataFrame, kind: Kind) -> IntoDataFrame:
+    """Return a table of ours as another library's; pandas keeps whole numbers whole where some are missing."""
+    if kind == "polars":
+        return frame
+    if kind == "pyarrow":
+        arrow: IntoDataFrame = frame.to_arrow()
+        return arrow
+    whole = [name for name, dtype in frame.schema.items() if dtype == pl.Int64]
+    pandas: IntoDataFrame = frame.to_pandas().astype(dict.fromkeys(whole, "Int64"))
+    return pandas
+
+
+def _microseconds(value: object) -> int | None:
+    return None if value is None else int(str(value)) * _MICROSECONDS

@@ -1,0 +1,221 @@
+"""A job is a folder of plain files: what was asked for, what became of it, and every answer as it came.
+
+.tidyllm/<name>/            or under $TIDYLLM_HOME; mode 0700
+    job.json                intent before anything is sent, fact after; the other files are whole once it exists
+    rows.parquet            the rows and the ids of their requests; missing where a batch of elsewhere was fetched
+    requests.jsonl          the requests as they are uploaded
+    raw/<batch id>/         the provider's result files, as downloaded
+    .lock                   held while a process changes the job
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from tidyllm.client.disk import exclusive, sync_folder, write_durably
+from tidyllm.client.rows import Kind
+from tidyllm.core.batch import Batch
+from tidyllm.core.errors import JobChangedError, JobError, JobLockedError, JobNotFoundError, SettingError
+from tidyllm.provider import Model, find_provider
+
+FORMAT = 1
+"""Of `job.json` and of the key; a change that old files do not survive counts it up."""
+_HOME = ".tidyllm"
+_HOME_ENV = "TIDYLLM_HOME"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SHOWN_CHARACTERS = 60
+
+
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch at the provider that carries rows of a job."""
+
+    token: str
+    """Our mark in the batch's metadata, by which it is found again when its id was lost in a crash."""
+    requests: int
+    input_file_id: str | None = None
+    tried_at: float | None = None
+    """When the batch may have been created without our having seen its id; seconds since 1970 UTC."""
+    batch: Batch | None = None
+    """As it was last reported and saved."""
+    downloaded: bool = False
+    """Whether its result files are in `raw/`, all of them and for good."""
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What `job.json` holds."""
+
+    format: int = FORMAT
+    name: str
+    key: str
+    """Hash of all of `parts`."""
+    parts: dict[str, str]
+    """Everything the job's content is made of, each part as canonical JSON or a hash."""
+    provider: str
+    base_url: str
+    model: str | None
+    kind: Kind | None
+    """The kind of table the rows came in; null where there are no rows."""
+    created_at: float
+    """Seconds since 1970 UTC."""
+    remotes: tuple[Remote, ...]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was sent: what the other verbs take. Its name does as well, on any day and in any process."""
+
+    name: str
+    folder: Path
+    model: Model
+    rows: int
+    """How many requests it has."""
+    batch_ids: tuple[str, ...]
+    """What the provider calls its batches."""
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r}, {self.model!r}, {self.rows} rows, {', '.join(self.batch_ids)})"
+
+
+class JobFolder:
+    """One job on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.path = path
+        self.requests = path / "requests.jsonl"
+        self.rows = path / "rows.parquet"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a job was ever begun here."""
+        return self._record.is_file()
+
+    @property
+    def _record(self) -> Path:
+        return self.path / "job.json"
+
+    def raw(self, batch_id: str) -> Path:
+        """Return the folder of a batch's result files, which is made if need be."""
+        folder = self.path / "raw" / file_name(batch_id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def read(self) -> JobRecord:
+        """Return what is known of the job. Raises JobNotFoundError, or JobError for a file that cannot be read."""
+        try:
+            data = self._record.read_bytes()
+        except FileNotFoundError as fault:
+            place = f"There is no job {self.name!r} in {self.path.parent}."
+            hint = "For a batch that was sent from elsewhere, give its id and provider=."
+            raise JobNotFoundError(f"{place} {hint}", name=self.name) from fault
+        try:
+            record = msgspec.json.decode(data, type=JobRecord)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+            raise JobError(f"{self._record} is damaged: {fault}", name=self.name) from fault
+        if record.format != FORMAT:
+            raise JobError(f"{self._record} was written by another version of tidyllm.", name=self.name)
+        return record
+
+    def write(self, record: JobRecord) -> None:
+        """Save what is known of the job, durably."""
+        write_durably(self._record, [msgspec.json.format(msgspec.json.encode(record), indent=1), b"\n"])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the job while the block runs; the folder is made if need be.
+
+        Raises JobLockedError if another one is at it.
+        """
+        for folder in (self.path.parent, self.path):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
+        with exclusive(self.path / ".lock") as mine:
+            if not mine:
+                raise JobLockedError(f"Another process is working on the job {self.name!r}.", name=self.name)
+            yield
+
+
+def home() -> Path:
+    """Return the folder that jobs live in: `$TIDYLLM_HOME`, or `.tidyllm` where the program runs."""
+    return Path(os.environ.get(_HOME_ENV) or _HOME).absolute()
+
+
+def job_key(parts: Mapping[str, str]) -> str:
+    """Return the hash of a job's content, the same in every process and on every machine."""
+    return sha256(b"tidyllm job %d\n" % FORMAT + msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def job_folder(name: str) -> JobFolder:
+    """Return where a job of that name is or will be. Raises SettingError for what can be no name."""
+    if not _NAME.fullmatch(name):
+        raise SettingError(f"A job's name must be letters, digits, dots, dashes and underscores, not {name!r}.")
+    return JobFolder(home() / name)
+
+
+def find_job(word: str, *, provider: str | None) -> JobFolder | None:
+    """Return the job of that name, or else the one that a provider's batch of that id belongs to, if there is one."""
+    if _NAME.fullmatch(word) and job_folder(word).exists:
+        return job_folder(word)
+    for path in sorted(home().glob("*/job.json")):
+        # Only a file that speaks of the batch is read: a damaged one of another job is not our business here.
+        if provider is None or word.encode() not in path.read_bytes():
+            continue
+        folder = JobFolder(path.parent)
+        record = folder.read()
+        if record.provider == provider and word in batch_ids(record):
+            return folder
+    return None
+
+
+def batch_ids(record: JobRecord) -> tuple[str, ...]:
+    """Return what the provider calls the job's batches, as far as they are known."""
+    return tuple(remote.batch.id for remote in record.remotes if remote.batch is not None)
+
+
+def job_of(folder: JobFolder, record: JobRecord, *, model: Model) -> Job:
+    """Return the value that stands for a job."""
+    return Job(
+        name=record.name,
+        folder=folder.path,
+        model=model,
+        rows=sum(remote.requests for remote in record.remotes),
+        batch_ids=batch_ids(record),
+    )
+
+
+def model_of(record: JobRecord) -> Model:
+    """Return the model that a job was sent to; its key is looked for in the environment."""
+    return find_provider(record.provider)(record.model, base_url=record.base_url)
+
+
+def refuse_change(old: JobRecord, parts: Mapping[str, str]) -> None:
+    """Raise JobChangedError, saying in which parts, unless the content of a job is the same as before."""
+    if old.key == job_key(parts):
+        return
+    names = dict.fromkeys((*old.parts, *parts))
+    differences = {
+        name: f"was {_shown(old.parts.get(name))}, now {_shown(parts.get(name))}"
+        for name in names
+        if old.parts.get(name) != parts.get(name)
+    }
+    listed = "\n".join(f"  {name}: {difference}" for name, difference in differences.items())
+    raise JobChangedError(
+        f"The job {old.name!r} exists with other content:\n{listed}\nGive this one another name.",
+        name=old.name,
+        differences=differences,
+    )
+
+
+def _shown(part: str | None) -> str:
+    if part is None:
+        return "absent"
+    return part if len(part) <= _SHOWN_CHARACTERS else f"{part[:_SHOWN_CHARACTERS]}…"
+
+
+def file_name(batch_id: str) -> str:
+    """Return a batch's id as the name of a file: no id can point out of its folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", batch_id) or "_"

@@ -1,0 +1,125 @@
+"""What a dialect must answer: for chat, for files and for batches, as contracts; `dialects/` has one folder a family.
+
+A dialect is pure: it turns values into requests and answers into values, and touches neither network nor disk.
+A capability that a family lacks is a contract that nobody there fulfils; there are no flags.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.batch import Batch
+from tidyllm.core.file import FileInfo
+from tidyllm.core.message import Message
+from tidyllm.core.params import Params
+from tidyllm.core.reply import Answer, Reply
+from tidyllm.core.wire import Call
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the requests of a call go, and how they are signed."""
+
+    provider: str
+    """Its name, for messages."""
+    base_url: str
+    """Without a slash at its end."""
+    auth: Auth | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every request."""
+
+
+class BatchPage(msgspec.Struct, frozen=True):
+    """One page of a provider's list of batches, newest first."""
+
+    batches: tuple[Batch, ...]
+    after: str | None
+    """What to ask the next page with; null on the last page."""
+
+
+class BatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new batch is made of."""
+
+    input_file_id: str
+    path: str
+    """Which of the API's doors its requests go through, as `ChatDialect.path` has it."""
+    metadata: Mapping[str, str] = {}
+    """Notes that the provider keeps with the batch."""
+
+
+class ResultFile(msgspec.Struct, frozen=True):
+    """One file of a batch's results, still at the provider."""
+
+    name: str
+    """What to call it on disk."""
+    id: str
+
+
+class ChatDialect(Protocol):
+    """How an API is asked for an answer to a conversation."""
+
+    @property
+    def path(self) -> str:
+        """Return the API's door for chat, as it stands in the lines of a batch."""
+        ...
+
+    def body(self, model: str, messages: tuple[Message, ...], *, params: Params) -> dict[str, object]:
+        """Return the request's body. Raises SettingError for what the API cannot honour."""
+        ...
+
+    def read(self, body: bytes) -> Reply:
+        """Return what a successful answer says. Raises BadAnswerError when it is not as documented."""
+        ...
+
+
+class FilesDialect(Protocol):
+    """How an API keeps files."""
+
+    def upload(self, site: Site, file: Path, *, purpose: str) -> Call[FileInfo]:
+        """Send a file, streamed from disk."""
+        ...
+
+    def download(self, site: Site, file_id: str, *, sink: Path) -> Call[None]:
+        """Write a file's content to `sink` as it comes."""
+        ...
+
+    def delete(self, site: Site, file_id: str) -> Call[None]:
+        """Remove a file at the provider."""
+        ...
+
+
+class BatchDialect(Protocol):
+    """How an API takes, shows and ends batches, and what their lines look like."""
+
+    def page(self, site: Site, *, limit: int, after: str | None = None) -> Call[BatchPage]:
+        """Return at most `limit` batches, newest first, after the one that the last page ended with."""
+        ...
+
+    def get(self, site: Site, batch_id: str) -> Call[Batch]:
+        """Return one batch."""
+        ...
+
+    def create(self, site: Site, order: BatchOrder) -> Call[Batch]:
+        """Start a batch. The request is never repeated: a second one would be a second bill."""
+        ...
+
+    def cancel(self, site: Site, batch_id: str) -> Call[Batch]:
+        """Ask a batch to stop."""
+        ...
+
+    def line(self, custom_id: str, *, path: str, body: Mapping[str, object]) -> bytes:
+        """Return one line of the input file, without its line end."""
+        ...
+
+    def result_files(self, batch: Batch) -> tuple[ResultFile, ...]:
+        """Return every file that a batch has left behind, answers and errors alike."""
+        ...
+
+    def read_line(self, line: bytes, *, read: Callable[[bytes], Reply]) -> Answer:
+        """Return how the request of one result line ended; `read` reads a successful body.
+
+        Raises BadAnswerError for a line that does not even say which request it answers.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""OpenAI's dialect, which many others speak: chat completions, files and batches."""

@@ -1,0 +1,106 @@
+"""OpenAI's error answers, and answers that are none: into exceptions that carry the facts."""
+
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import msgspec
+
+from tidyllm.core.errors import ApiError, AuthError, BadAnswerError, QuotaError, RateLimitError, error_class
+from tidyllm.core.wire import Response
+from tidyllm.dialect import Site
+
+T = TypeVar("T")
+
+QUOTA_CODES = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
+"""Words of a 429 that waiting does not cure; spec/openai-batch 4.8 and 5.3."""
+_SHOWN_CHARACTERS = 500
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """OpenAI's `error` object; `code` is a number on some servers that speak the dialect."""
+
+    message: str | None = None
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+def read_error(body: bytes) -> ErrorBody:
+    """Return what an error answer says, as far as it can be made out; never raises."""
+    try:
+        said = msgspec.json.decode(body, type=_ErrorAnswer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        shown = body.decode(errors="replace").strip()[:_SHOWN_CHARACTERS]
+        return ErrorBody(message=None if shown in ("", "null") else shown)
+    if isinstance(said.error, ErrorBody):
+        return said.error
+    return ErrorBody(message=said.error or said.detail or said.message)
+
+
+def success(response: Response, site: Site) -> bytes:
+    """Return a successful answer's body. Raises the ApiError that stands for any other status."""
+    if response.ok:
+        return response.body
+    raise api_error(response, site)
+
+
+def api_error(response: Response, site: Site) -> ApiError:
+    """Return the exception for an answer outside 200-299."""
+    said = read_error(response.body)
+    kind = error_class(response.status)
+    if kind is RateLimitError and QUOTA_CODES & {said.code, said.type}:
+        kind = QuotaError
+    message = f"{site.provider} answered {response.status}: {said.message or 'no message'}"
+    if kind is AuthError and site.auth is not None:
+        message += f" Check the key in {site.auth.env}."
+    return kind(
+        message,
+        status=response.status,
+        provider=site.provider,
+        code=None if said.code is None else str(said.code),
+        param=said.param,
+        request_id=response.headers.get("x-request-id"),
+        retry_after_s=retry_after_s(response.headers),
+        body=response.body,
+    )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long the API asks to wait, in seconds; an HTTP date counts from the answer's own `date`."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            wait = float(headers.get(name, "")) * unit_s
+        except ValueError:
+            continue
+        if math.isfinite(wait) and wait >= 0:
+            return wait
+    return _until(headers)
+
+
+def decode(body: bytes, shape: type[T], *, site: Site) -> T:
+    """Return a successful answer's body as what it should be. Raises BadAnswerError."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+        shown = body[:_SHOWN_CHARACTERS].decode(errors="replace")
+        raise BadAnswerError(
+            f"{site.provider} answered with something else than its documentation says ({fault}): {shown}", body=body
+        ) from fault
+
+
+def _until(headers: Mapping[str, str]) -> float | None:
+    try:
+        wait = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+class _ErrorAnswer(msgspec.Struct, frozen=True):
+    """OpenAI's `error` object, or the plainer words of servers that speak the dialect."""
+
+    error: ErrorBody | str | None = None
+    detail: str | None = None
+    message: str | None = None

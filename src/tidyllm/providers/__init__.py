@@ -1,0 +1,1 @@
+"""The providers, one declaration a file."""

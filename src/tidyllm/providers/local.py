@@ -1,0 +1,23 @@
+"""Our own server, which gives a Batch API to endpoints that have none: `tidyllm serve`."""
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.limits import BatchLimits
+from tidyllm.core.wire import MIB
+from tidyllm.dialects.openai.batch import Batches
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.files import Files
+from tidyllm.provider import Provider
+
+local = Provider(
+    name="local",
+    docs="docs/server.md",
+    base_url="http://127.0.0.1:8642/v1",
+    base_url_env="TIDYLLM_BASE_URL",
+    auth=Auth(env="TIDYLLM_API_KEY", required=False),
+    # The endpoints behind it are many, and not all know the newer name.
+    chat=ChatCompletions(max_tokens_field="max_tokens"),
+    files=Files(),
+    batch=Batches(),
+    # What the server accepts unless it is set up otherwise.
+    batch_limits=BatchLimits(requests_max=50_000, input_bytes_max=200 * MIB),
+)

@@ -1,0 +1,1 @@
+"""The only network code: performs the requests that calls yield."""

@@ -1,0 +1,167 @@
+"""Performs calls: sends what they yield and hands them the answers; where sync meets async."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from random import random
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from tidyllm.core.clock import Clock, SystemClock
+from tidyllm.core.errors import SettingError, TransportError
+from tidyllm.core.wire import SLEPT, Call, Request, Response, Sleep
+from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.keys import Keys
+from tidyllm.transport.retry import RetryPolicy, delay_s, should_retry
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("tidyllm.transport")
+
+
+class Sender(Protocol):
+    """What sends one request, once."""
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        """Return the answer, whatever its status; `TransportError` where none arrives. `headers` carry the key."""
+        ...
+
+
+class Transport(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a call needs to be performed."""
+
+    sender: Sender
+    keys: Keys = msgspec.field(default_factory=Keys)
+    retry: RetryPolicy = RetryPolicy()
+    clock: Clock = msgspec.field(default_factory=SystemClock)
+    random: Callable[[], float] = random
+    """For jitter: numbers from 0 to 1."""
+
+
+def drive(call: Call[T], transport: Transport) -> T:
+    """Return the call's result, from any thread, in a script, a notebook or inside a running loop.
+
+    Ctrl-C ends the wait at once. The request that is under way is not broken off, and the call still gets its answer.
+    """
+    return BACKGROUND.run(adrive(call, transport))
+
+
+def drive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
+    """Return what `adrive_all` does, as `drive` does."""
+    return BACKGROUND.run(adrive_all(calls, transport, in_flight=in_flight))
+
+
+async def adrive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
+    """Return the results of the calls, in their order; a call that failed is its exception.
+
+    At most `in_flight` calls run at a time; each is taken from `calls` when there is room for it.
+    """
+    if in_flight < 1:
+        raise SettingError(f"in_flight is {in_flight}; it must be at least 1.")
+    waiting = enumerate(calls)
+    results: dict[int, T | Exception] = {}
+
+    async def work() -> None:
+        for index, call in waiting:
+            try:
+                results[index] = await adrive(call, transport)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one row must not cost the others
+                results[index] = error
+
+    workers = [asyncio.create_task(work()) for _ in range(in_flight)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [results[index] for index in range(len(results))]
+
+
+async def adrive(call: Call[T], transport: Transport) -> T:
+    """Return the call's result; raise what it raises.
+
+    A `TransportError` is thrown into the call where it waits for that answer, so that it may heal. When the awaiting
+    task is cancelled, the request under way is sent to its end and the call is given the answer, to save it; whatever
+    it asks for after that is not done. Where the key is missing, `MissingKeyError` is raised and nothing is sent.
+    """
+    course = _Course(call, transport)
+    try:
+        wanted = next(call)
+        while True:
+            if isinstance(wanted, Sleep):
+                await transport.clock.sleep(wanted.seconds)
+                wanted = call.send(SLEPT)
+            else:
+                wanted = _resume(call, await course.exchange(wanted))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        course.end()
+
+
+class _Course:
+    """One call on its way; knows whether the call is still needed when the driver leaves it."""
+
+    def __init__(self, call: Call[T], transport: Transport) -> None:
+        self._call = call
+        self._transport = transport
+        self._left_behind = False
+
+    def end(self) -> None:
+        if not self._left_behind:
+            self._call.close()
+
+    async def exchange(self, request: Request) -> Response | TransportError:
+        """Return the answer to keep: the first one, or the one after as many attempts as are allowed."""
+        transport = self._transport
+        attempt = 1
+        while True:
+            outcome = await self._attempt(request)
+            if not should_retry(request, outcome):
+                return outcome
+            wait_s = delay_s(
+                transport.retry, outcome, attempt=attempt, now=transport.clock.now(), random=transport.random
+            )
+            if wait_s is None:
+                return outcome
+            _LOG.info("%s; attempt %d follows in %.1f s.", _told(outcome), attempt + 1, wait_s)
+            await transport.clock.sleep(wait_s)
+            attempt += 1
+
+    async def _attempt(self, request: Request) -> Response | TransportError:
+        headers = self._transport.keys.sign(request.auth)
+        sending = asyncio.ensure_future(self._transport.sender.send(request, headers))
+        try:
+            return await asyncio.shield(sending)
+        except TransportError as error:
+            return error
+        except asyncio.CancelledError:
+            self._left_behind = True
+            sending.add_done_callback(self._conclude)
+            raise
+
+    def _conclude(self, sending: asyncio.Future[Response]) -> None:
+        """Give the call the answer that nobody waits for any more: it was paid for, and the call may save it."""
+        try:
+            if not sending.cancelled():
+                error = sending.exception()
+                _resume(self._call, sending.result() if error is None else error)
+        except StopIteration:
+            _LOG.debug("A call that was cancelled came to its end.")
+        except Exception as error:  # noqa: BLE001 - its caller is gone; the log is all that is left
+            _LOG.debug("A call that was cancelled failed: %s", error)
+        finally:
+            self._call.close()
+
+
+def _resume(call: Call[T], outcome: Response | BaseException) -> Request | Sleep:
+    if isinstance(outcome, Response):
+        return call.send(outcome)
+    return call.throw(outcome)
+
+
+def _told(outcome: Response | TransportError) -> str:
+    return f"The answer was {outcome.status}" if isinstance(outcome, Response) else str(outcome)

@@ -1,0 +1,238 @@
+"""The HTTP client: bounded answers, uploads and downloads through disk, sends that are never cancelled."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from pyreqwest.client import Client
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.http import HeaderMap
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response as Answer
+from pyreqwest.response import ResponseBodyReader
+
+from tidyllm.core.errors import BodyTooLargeError, SettingError
+from tidyllm.core.wire import Request, Response
+from tidyllm.transport.connect import connect, trusted
+from tidyllm.transport.download import save
+from tidyllm.transport.faults import translate, without_secrets
+from tidyllm.transport.shield import unbroken
+from tidyllm.transport.upload import upload_of
+
+READ_AHEAD_BYTES = 64 * 1024
+"""How much of an answer the network thread reads unasked; one that fits costs a single turn of the loop."""
+CLOSE_WAIT_S = 10.0
+SETTLE_WAIT_S = 1.0
+
+_LOG = logging.getLogger("tidyllm.transport")
+
+
+class HttpClient:
+    """Sends requests and returns complete answers; belongs to the process and the event loop that use it.
+
+    Proxies come from `proxy` (a URL; it may hold a user name and a password), else from HTTP_PROXY, HTTPS_PROXY,
+    ALL_PROXY and NO_PROXY. Trusted are the system's certificate authorities, those in SSL_CERT_FILE and those in
+    `ca_file`. Redirects are not followed: a 3xx is an answer like any other.
+    """
+
+    def __init__(self, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
+        self._proxy = proxy
+        self._certificates = trusted(ca_file, os.environ.get("SSL_CERT_FILE"))
+        self._pid = _network_pid()
+        self._check_process()
+        self._clients: dict[float | None, Client] = {}
+        self._client()
+        self._exchanging: set[asyncio.Task[object] | None] = set()
+        """The tasks that carry what is in flight: their callers' own, or one of ours after those were cancelled."""
+        self._idle: asyncio.Event | None = None
+        """Set when nothing is in flight; there is none before the client is being closed."""
+        self._breaking_off = False
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        """Return the answer, whatever its status; `headers` are sent too, and are where a key belongs.
+
+        A cancelled caller leaves the exchange running to its true end: an answer that was asked for is paid for.
+        Raises a `TransportError` where no complete answer arrives, `SettingError` where nothing could be sent, and
+        OSError where a file that is sent or written fails in the middle.
+        """
+        self._check_usable()
+        if request.sink is None:
+            return await unbroken(self._exchange(request, headers), self._keep)
+        # Disk calls are awaited in there, which bear no cancelling: the ordinary shield.
+        return await asyncio.shield(self._keep(self._exchange(request, headers)))
+
+    async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
+        """Wait up to `wait_s` seconds for what is in flight, cancel the rest and its callers, and end the client."""
+        self._idle = self._idle or asyncio.Event()
+        await self._wait_idle(wait_s)
+        if self._exchanging:
+            _LOG.warning("%d exchanges did not end in %g s and are broken off.", len(self._exchanging), wait_s)
+            self._breaking_off = True
+            for task in tuple(self._exchanging):
+                if task is not None:
+                    task.cancel()
+            await self._wait_idle(SETTLE_WAIT_S)
+        for client in self._clients.values():
+            await client.close()
+        await _settle()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise SettingError(_FORKED)
+
+    def _check_usable(self) -> None:
+        self._check_process()
+        if self._idle is not None:
+            raise SettingError("The HTTP client is closed.")
+
+    async def _wait_idle(self, wait_s: float) -> None:
+        if self._exchanging and self._idle is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._idle.wait()
+
+    def _keep(self, exchange: Coroutine[object, object, Response]) -> asyncio.Task[Response]:
+        """Let `exchange` run on by itself; asyncio alone would hold it only weakly."""
+        self._exchanging.discard(asyncio.current_task())
+        task = asyncio.create_task(exchange)
+        self._exchanging.add(task)
+        task.add_done_callback(_note_failure)
+        if self._breaking_off:
+            task.cancel()
+        return task
+
+    async def _exchange(self, request: Request, headers: tuple[tuple[str, str], ...]) -> Response:
+        started = time.perf_counter()
+        self._exchanging.add(asyncio.current_task())
+        try:
+            async with self._builder(request, headers).build_streamed() as answer:
+                body = await _receive(answer, request)
+                return Response(
+                    status=answer.status,
+                    headers=_plain(answer.headers),
+                    body=body,
+                    seconds=time.perf_counter() - started,
+                )
+        except PyreqwestError as error:
+            raise translate(error, request.url) from error
+        finally:
+            self._exchanging.discard(asyncio.current_task())
+            if self._idle is not None and not self._exchanging:
+                self._idle.set()
+
+    def _builder(self, request: Request, headers: tuple[tuple[str, str], ...]) -> RequestBuilder:
+        # With a sink the timeout is for each silence, which pyreqwest knows only as a property of a client.
+        client = self._client(None if request.sink is None else request.timeout_s)
+        try:
+            builder = client.request(request.method, request.url)
+        except ValueError as error:
+            raise SettingError(f"{request.method} {without_secrets(request.url)} is no request: {error}.") from error
+        try:
+            builder = builder.headers((*request.headers, *headers))
+        except ValueError:
+            # The reason quotes the value, which may be a key.
+            raise SettingError(
+                "A header cannot be sent: its name or its value holds a line break or the like."
+            ) from None
+        if request.sink is None:
+            builder = builder.timeout(timedelta(seconds=request.timeout_s)).streamed_read_buffer_limit(READ_AHEAD_BYTES)
+        elif request.sink.parent.is_dir():
+            builder = builder.streamed_read_buffer_limit(0)
+        else:
+            raise SettingError(f"There is no folder {request.sink.parent} to save the answer in.")
+        if request.body is None:
+            return builder
+        if isinstance(request.body, bytes):
+            return builder.body_bytes(request.body)
+        upload = upload_of(request.body)
+        if upload.content_type is not None:
+            builder = builder.header("content-type", upload.content_type)
+        return builder.header("content-length", str(upload.length)).body_stream(upload.chunks())
+
+    def _client(self, silence_s: float | None = None) -> Client:
+        if silence_s not in self._clients:
+            self._clients[silence_s] = connect(self._proxy, self._certificates, silence_s=silence_s)
+        return self._clients[silence_s]
+
+
+_FORKED = (
+    "This process was forked from one that had already used the network, whose threads did not come along. "
+    'Start worker processes with multiprocessing\'s "spawn", or make the first request after the fork.'
+)
+
+
+@functools.cache
+def _network_pid() -> int:
+    """Return the process in which pyreqwest's network thread was started: it runs in no other."""
+    return os.getpid()
+
+
+def _note_failure(task: asyncio.Task[Response]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.debug("An exchange whose caller may be gone failed: %s", error)
+
+
+async def _receive(answer: Answer, request: Request) -> bytes:
+    if request.sink is not None and 200 <= answer.status < 300:  # noqa: PLR2004 - as Response.ok has it
+        await save(answer.body_reader, request.sink)
+        return b""
+    return await _read_capped(answer.body_reader, request)
+
+
+async def _read_capped(reader: ResponseBodyReader, request: Request) -> bytes:
+    chunk = await reader.read_chunk()
+    parts: list[bytes] = []
+    size = 0
+    while chunk is not None:
+        size += len(chunk)
+        if size > request.body_bytes_max:
+            raise BodyTooLargeError(
+                f"The answer's body passed {request.body_bytes_max} bytes and was abandoned.", url=request.url
+            )
+        parts.append(chunk.to_bytes())
+        chunk = await reader.read_chunk()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _plain(headers: HeaderMap) -> Mapping[str, str]:
+    try:
+        values = headers.dict_multi_value()
+    except ValueError:
+        return _readable(headers)
+    return {name: value if isinstance(value, str) else value[0] for name, value in values.items()}
+
+
+def _readable(headers: HeaderMap) -> Mapping[str, str]:
+    """Return the headers that are text; one that is not makes the whole map refuse, but must not cost the answer."""
+    plain: dict[str, str] = {}
+    for name in headers:
+        try:
+            plain.setdefault(name, headers[name])
+        except ValueError:
+            _LOG.debug("The header %s is not text.", name)
+    return plain
+
+
+async def _settle() -> None:
+    """Wait until pyreqwest's network thread is out of Python.
+
+    It wakes the loop by `call_soon_threadsafe`, which in asyncio's own loop lets other threads run while it writes to
+    a pipe. If the interpreter ends in that moment, the thread cannot come back and the process aborts.
+    """
+    deadline = time.monotonic() + SETTLE_WAIT_S
+    while time.monotonic() < deadline and not _only_our_threads():  # noqa: ASYNC110 - nothing announces it
+        await asyncio.sleep(0.001)
+
+
+def _only_our_threads() -> bool:
+    """Whether every thread that is inside a Python function was started by Python."""
+    ours = {thread.ident for thread in threading.enumerate()}
+    return ours.issuperset(sys._current_frames())  # noqa: SLF001 - documented, and the only way to see the others

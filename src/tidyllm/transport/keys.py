@@ -1,0 +1,43 @@
+"""The API key for a request: given explicitly, or found in the environment at the moment of sending."""
+
+import os
+from collections.abc import Mapping
+
+from tidyllm.core.auth import Auth, Key
+from tidyllm.core.errors import MissingKeyError, SettingError
+
+
+class Keys:
+    """Where keys come from; never shows one."""
+
+    def __init__(self, given: Key | None = None, *, environment: Mapping[str, str] = os.environ) -> None:
+        self._given = given
+        self._environment = environment
+
+    def __repr__(self) -> str:
+        return f"Keys({'from the environment' if self._given is None else 'given'})"
+
+    def sign(self, auth: Auth | None) -> tuple[tuple[str, str], ...]:
+        """Return the headers that carry the key; none where none is needed.
+
+        A key given as a function is asked at each send, on the event loop: it should answer from its own cache.
+        `MissingKeyError` where a key is required and there is none.
+        """
+        if auth is None:
+            return ()
+        given = self._given() if callable(self._given) else self._given
+        key = (given if given is not None else self._environment.get(auth.env, "")).strip()
+        if key:
+            _check(key)
+            return ((auth.header, auth.prefix + key),)
+        if not auth.required:
+            return ()
+        if given is not None:
+            raise MissingKeyError("The API key that was given is empty.")
+        raise MissingKeyError(f"No API key: set the environment variable {auth.env}, or give api_key=.")
+
+
+def _check(key: str) -> None:
+    """Refuse what no header can carry, without quoting it as an HTTP library might."""
+    if not (key.isascii() and key.isprintable()):
+        raise SettingError("The API key holds characters that no API key has; was something else pasted along?")

@@ -1,0 +1,20 @@
+"""What a model answered, and how the row that asked ended."""
+
+import pytest
+
+from tidyllm.core.reply import Outcome, Reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (Reply(text="Hi", finish="stop"), Outcome.OK),
+        (Reply(text="Hi", finish="a word of tomorrow"), Outcome.OK),
+        (Reply(text="H", finish="length"), Outcome.TRUNCATED),
+        (Reply(refusal="No.", finish="stop"), Outcome.REFUSED),
+        (Reply(text="H", finish="content_filter"), Outcome.REFUSED),
+        (Reply(finish="tool_calls"), Outcome.INVALID),
+    ],
+)
+def test_the_outcome_follows_from_the_reply(reply: Reply, outcome: Outcome) -> None:
+    assert reply.outcome is outcome

@@ -1,0 +1,106 @@
+"""Error answers, and successful ones that are none."""
+
+import json
+
+import pytest
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.errors import (
+    ApiError,
+    AuthError,
+    BadAnswerError,
+    ConflictError,
+    NotFoundError,
+    QuotaError,
+    RateLimitError,
+    ServerError,
+)
+from tidyllm.core.wire import Response
+from tidyllm.dialect import Site
+from tidyllm.dialects.openai.errors import ErrorBody, decode, read_error, retry_after_s, success
+
+SITE = Site(provider="openai", base_url="https://api.openai.com/v1", auth=Auth(env="OPENAI_API_KEY"))
+
+
+def refusal(status: int, **error: object) -> Response:
+    headers = {"x-request-id": "req_1", "retry-after": "7"}
+    return Response(status=status, headers=headers, body=json.dumps({"error": error}).encode())
+
+
+def test_the_error_carries_the_facts() -> None:
+    with pytest.raises(RateLimitError, match="openai answered 429: Too fast") as caught:
+        success(refusal(429, message="Too fast", type="requests", param="model", code="rate_limit_exceeded"), SITE)
+    error = caught.value
+    assert (error.status, error.provider, error.code, error.param) == (429, "openai", "rate_limit_exceeded", "model")
+    assert (error.request_id, error.retry_after_s) == ("req_1", 7.0)
+    assert error.body.startswith(b'{"error"')
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (refusal(404, message="No such File object"), NotFoundError),
+        (refusal(409, message="Cannot cancel"), ConflictError),
+        (refusal(429, code="insufficient_quota"), QuotaError),
+        (refusal(429, type="credit_balance_exhausted"), QuotaError),
+        (refusal(503, code="slow_down"), ServerError),
+        (refusal(418, code=418), ApiError),
+    ],
+)
+def test_each_status_has_its_error(response: Response, kind: type[ApiError]) -> None:
+    with pytest.raises(ApiError) as caught:
+        success(response, SITE)
+    assert type(caught.value) is kind
+
+
+def test_a_wrong_key_says_where_it_came_from() -> None:
+    with pytest.raises(AuthError, match="Check the key in OPENAI_API_KEY"):
+        success(refusal(401, message="Incorrect API key provided"), SITE)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": {"message": "m", "code": 3}}', "m"),
+        (b'{"error": "model not found"}', "model not found"),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b'{"message": "m"}', "m"),
+        (b"<html>Bad Gateway</html>", "<html>Bad Gateway</html>"),
+        (b"[]", "[]"),
+        (b"\xff\xfe", "��"),
+        (b" ", None),
+        (b"{}", None),
+        (b"x" * 1_000, "x" * 500),
+    ],
+)
+def test_an_error_is_read_as_far_as_it_can_be(body: bytes, message: str | None) -> None:
+    assert read_error(body).message == message
+
+
+def test_a_number_for_a_code_is_kept() -> None:
+    assert read_error(b'{"error": {"code": 3}}') == ErrorBody(code=3)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Fri, 21 Aug 2026 12:00:30 GMT", "date": "Fri, 21 Aug 2026 12:00:00 GMT"}, 30.0),
+        ({"retry-after": "Fri, 21 Aug 2026 11:00:00 GMT", "date": "Fri, 21 Aug 2026 12:00:00 GMT"}, 0.0),
+        ({"retry-after": "Fri, 21 Aug 2026 12:00:30 GMT"}, None),
+    ],
+)
+def test_the_wait_that_is_asked_for_is_understood(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after_s(headers) == seconds
+
+
+def test_a_success_that_is_something_else_is_an_error_that_shows_it() -> None:
+    with pytest.raises(BadAnswerError, match="<html>") as caught:
+        decode(b"<html>", dict, site=SITE)
+    assert caught.value.body == b"<html>"
+    assert decode(b'{"a": 1}', dict, site=SITE) == {"a": 1}

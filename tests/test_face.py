@@ -1,0 +1,81 @@
+"""The public names, and what it costs to import them."""
+
+import subprocess
+import sys
+
+import pytest
+
+import tidyllm
+from tidyllm import errors
+from tidyllm.core import errors as core_errors
+
+FACE = [
+    "Job",
+    "Model",
+    "Plan",
+    "Provider",
+    "acancel_batch",
+    "acheck_batch",
+    "afetch_batch",
+    "alist_batches",
+    "asend_batch",
+    "await_batch",
+    "cancel_batch",
+    "check_batch",
+    "errors",
+    "fetch_batch",
+    "list_batches",
+    "local",
+    "openai",
+    "send_batch",
+    "using",
+    "wait_batch",
+]
+HEAVY = {"polars", "narwhals", "pandas", "pyarrow", "pyreqwest", "rich", "fastapi", "sqlalchemy", "typer"}
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the libraries that a fresh process has loaded after this code."""
+    told = f"{code}\nimport sys; print(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_the_face_is_what_was_agreed() -> None:
+    assert tidyllm.__all__ == FACE
+    assert sorted(FACE) == FACE
+    assert dir(tidyllm) == FACE
+
+
+@pytest.mark.parametrize("name", FACE)
+def test_every_name_is_there(name: str) -> None:
+    value = getattr(tidyllm, name)
+    assert value is getattr(tidyllm, name)
+    if callable(value) and name not in {"openai", "local"}:
+        assert value.__name__ == name
+
+
+def test_a_name_that_is_not_there_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tidyllm.nothing  # type: ignore[attr-defined]
+
+
+def test_importing_the_package_imports_almost_nothing() -> None:
+    bare = modules_after("import importlib, typing")
+    assert modules_after("import tidyllm") - bare == {"tidyllm"}
+
+
+def test_naming_verbs_and_providers_loads_no_table_library_and_no_network() -> None:
+    loaded = modules_after("from tidyllm import openai, local, send_batch, list_batches, fetch_batch, using")
+    assert not HEAVY & loaded
+
+
+def test_every_error_has_a_public_name() -> None:
+    kinds = {
+        name
+        for name, value in vars(core_errors).items()
+        if isinstance(value, type) and issubclass(value, core_errors.TidyllmError)
+    }
+    assert set(errors.__all__) == kinds
+    assert errors.__all__ == sorted(errors.__all__)
+    assert tidyllm.errors is errors

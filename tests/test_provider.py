@@ -1,0 +1,113 @@
+"""Providers, models, and what is shown of them."""
+
+import copy
+import pickle
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from tidyllm.core.errors import SettingError
+from tidyllm.provider import Model, Secret, find_provider, resolve_model
+from tidyllm.providers.local import local
+from tidyllm.providers.openai import openai
+
+
+def test_a_provider_gives_a_model() -> None:
+    model = openai("m", temperature=0, max_tokens=5, top_p=1, seed=3, stop="END", extra={"verbosity": "low"})
+    params = model.params
+    assert (model.name, model.provider, model.base_url) == ("m", openai, "https://api.openai.com/v1")
+    assert (params.temperature, params.max_tokens, params.top_p, params.seed) == (0.0, 5, 1.0, 3)
+    assert (params.stop, params.extra) == (("END",), {"verbosity": "low"})
+    assert openai("m", stop=["a", "b"]).params.stop == ("a", "b")
+
+
+def test_a_model_that_is_not_named_is_the_declared_one() -> None:
+    assert openai().name == openai.chat_model
+    assert local().name is None
+
+
+def test_equal_models_are_equal() -> None:
+    assert openai("m", temperature=0, api_key="k") == openai("m", temperature=0.0, api_key="k")
+    assert openai("m", api_key="k") != openai("m", api_key="l")
+    assert hash(Secret("k")) == hash(Secret("k"))
+    assert Secret("k") != "k"
+
+
+def test_a_model_shows_how_it_was_made_but_no_secret() -> None:
+    model = openai(
+        "m", temperature=0, base_url="https://eu.api.openai.com/v1/", headers={"X-Key": "hush"}, api_key="sk-1"
+    )
+    assert repr(model) == (
+        "openai('m', temperature=0.0, base_url='https://eu.api.openai.com/v1', headers={'X-Key': '…'}, api_key='…')"
+    )
+    assert repr(openai("m")) == "openai('m')"
+    assert repr(local()) == "local()"
+
+
+def test_no_other_way_of_showing_a_model_tells_its_secrets() -> None:
+    model = openai("m", headers={"X-Key": "hush"}, api_key="sk-1")
+    console = Console(record=True, width=200)
+    with console.capture() as shown:
+        console.print(model, {"a": [model]})
+    for text in (shown.get(), f"{model}", f"{[model]}", repr(msgspec.structs.asdict(model))):
+        assert "hush" not in text
+        assert "sk-1" not in text
+    with pytest.raises(TypeError):
+        msgspec.json.encode(model)
+
+
+def test_a_model_goes_to_other_processes_with_its_key() -> None:
+    model = openai("m", api_key="sk-1")
+    assert pickle.loads(pickle.dumps(model)) == model  # noqa: S301 - our own
+    assert copy.deepcopy(model) == model
+
+
+def test_the_site_of_a_model_has_its_headers() -> None:
+    site = openai("m", headers={"X-Team": "t"}).site
+    assert site.headers == (("X-Team", "t"),)
+    assert (site.provider, site.base_url, site.auth) == ("openai", "https://api.openai.com/v1", openai.auth)
+
+
+def test_an_option_that_there_is_not_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(SettingError, match="Did you mean 'temperature'"):
+        openai("m", temprature=0)  # type: ignore[call-arg]
+    with pytest.raises(SettingError, match="There is: api_key, base_url"):
+        openai("m", xyz=0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("url", ["api.openai.com/v1", "ftp://x", "https://", "", "https://me:pw@host/v1"])
+def test_an_address_that_cannot_be_or_holds_a_password_is_refused(url: str) -> None:
+    if not url:
+        assert openai("m", base_url=url).base_url == openai.base_url
+        return
+    with pytest.raises(SettingError, match="base URL") as caught:
+        openai("m", base_url=url)
+    assert "pw" not in str(caught.value)
+
+
+def test_the_local_server_can_be_moved_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDYLLM_BASE_URL", "http://gpu:9/v1")
+    assert local("m").base_url == "http://gpu:9/v1"
+    assert local("m", base_url="http://other/v1").base_url == "http://other/v1"
+    assert openai("m").base_url == "https://api.openai.com/v1"
+
+
+def test_a_word_stands_for_a_model() -> None:
+    assert resolve_model("openai/gpt-x") == openai("gpt-x")
+    assert resolve_model("openai") == openai()
+    assert resolve_model("local/org/model") == local("org/model")
+    assert resolve_model(openai("m")) == openai("m")
+
+
+def test_an_unknown_provider_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(SettingError, match=r"no provider 'opnai'\. Did you mean 'openai'"):
+        resolve_model("opnai/m")
+    with pytest.raises(SettingError, match="There is: local, openai"):
+        find_provider("../x")
+
+
+def test_a_provider_that_was_not_called_says_so() -> None:
+    with pytest.raises(SettingError, match=r"Call the provider .* openai\(\)"):
+        resolve_model(openai)  # type: ignore[arg-type]
+    assert isinstance(openai(), Model)

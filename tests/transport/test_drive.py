@@ -1,0 +1,335 @@
+"""How calls are performed: their requests, pauses, retries, failures and ends."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+
+import pytest
+
+from tests.transport.scripted import DEADLINE_S, say_hello, served_aside
+from tidyllm.core.auth import Auth
+from tidyllm.core.errors import AnswerTimeoutError, ConnectError, MissingKeyError, SettingError, TransportError
+from tidyllm.core.wire import SLEPT, Call, Repeat, Request, Response, Sleep
+from tidyllm.testing import ManualClock
+from tidyllm.transport.background import Background
+from tidyllm.transport.drive import Sender, Transport, adrive, adrive_all, drive, drive_all
+from tidyllm.transport.keys import Keys
+from tidyllm.transport.retry import RetryPolicy
+
+AUTH = Auth(env="KEY")
+ASK = Request(method="POST", url="http://model/v1", body=b"1", auth=AUTH)
+
+Outcome = Response | TransportError
+
+
+class Script:
+    """A sender that gives prepared outcomes in turn, then 200 for ever."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.sent: list[tuple[Request, tuple[tuple[str, str], ...]]] = []
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        self.sent.append((request, headers))
+        outcome = self.outcomes.pop(0) if self.outcomes else Response(status=200, body=request.body or b"")  # type: ignore[arg-type]  # bodies here are bytes
+        await asyncio.sleep(0)
+        if isinstance(outcome, Response):
+            return outcome
+        raise outcome
+
+
+class Gate:
+    """A sender that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.waiting = 0
+        self.arrived = asyncio.Event()
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:  # noqa: ARG002 - the protocol's
+        self.waiting += 1
+        self.arrived.set()
+        await self.open.wait()
+        return Response(status=200, body=b"late")
+
+
+def transport(sender: Sender, **changes: object) -> Transport:
+    given = {"sender": sender, "keys": Keys("sk-1"), "clock": ManualClock(), "random": lambda: 0.0} | changes
+    return Transport(**given)  # type: ignore[arg-type]  # the fields are given by name
+
+
+def call_once(request: Request = ASK) -> Call[bytes]:
+    answer = yield request
+    return answer.body
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - a generator's progress has no event
+            await asyncio.sleep(0)
+
+
+async def with_time(clock: ManualClock, running: "asyncio.Task[bytes]", waits: list[float]) -> bytes:
+    """Let the clock pass each of `waits` in turn: no less would wake the sleeper."""
+    for wait in waits:
+        await asyncio.to_thread(clock.wait_for_sleepers, 1)
+        clock.advance(wait - 0.001)
+        await asyncio.sleep(0)
+        assert not running.done()
+        clock.advance(0.001)
+    return await running
+
+
+def test_call_gets_its_answers_and_gives_its_result() -> None:
+    def call() -> Call[bytes]:
+        first = yield ASK
+        second = yield Request(method="POST", url="http://model/v1", body=first.body + b"2")
+        return second.body
+
+    sender = Script()
+    assert asyncio.run(adrive(call(), transport(sender))) == b"12"
+    assert [headers for _, headers in sender.sent] == [(("authorization", "Bearer sk-1"),), ()]
+
+
+def test_call_without_requests_gives_its_result() -> None:
+    def call() -> Call[bytes]:
+        if ASK.body == b"1":
+            return b"known"
+        return (yield ASK).body
+
+    sender = Script()
+    assert asyncio.run(adrive(call(), transport(sender))) == b"known"
+    assert sender.sent == []
+
+
+def test_pause_is_taken_on_the_clock_and_answered() -> None:
+    def call() -> Call[bytes]:
+        answer = yield Sleep(60.0)
+        assert answer is SLEPT
+        return b"woken"
+
+    async def main() -> None:
+        clock = ManualClock()
+        running = asyncio.create_task(adrive(call(), transport(Script(), clock=clock)))
+        assert await with_time(clock, running, [60.0]) == b"woken"
+
+    asyncio.run(main())
+
+
+def test_passing_trouble_is_waited_out() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        trouble = (
+            Response(status=500),
+            ConnectError("no", url=ASK.url),
+            Response(status=429, headers={"retry-after": "9"}),
+        )
+        sender = Script(*trouble)
+        running = asyncio.create_task(adrive(call_once(), transport(sender, clock=clock)))
+        assert await with_time(clock, running, [0.5, 1.0, 9.0]) == b"1"
+        assert len(sender.sent) == 4
+
+    asyncio.run(main())
+
+
+def test_last_attempt_counts() -> None:
+    def call() -> Call[int]:
+        return (yield ASK).status
+
+    sender = Script(Response(status=503), Response(status=503))
+    policy = RetryPolicy(attempts_max=1)
+    assert asyncio.run(adrive(call(), transport(sender, retry=policy))) == 503
+    assert len(sender.sent) == 1
+
+
+def test_each_attempt_is_signed_anew() -> None:
+    async def main() -> None:
+        clock, fresh = ManualClock(), iter(("sk-1", "sk-2"))
+        sender = Script(Response(status=500))
+        keys = Keys(lambda: next(fresh))
+        running = asyncio.create_task(adrive(call_once(), transport(sender, clock=clock, keys=keys)))
+        await with_time(clock, running, [0.5])
+        assert [headers[0][1] for _, headers in sender.sent] == ["Bearer sk-1", "Bearer sk-2"]
+
+    asyncio.run(main())
+
+
+def test_call_can_heal_a_failure() -> None:
+    def call() -> Call[str]:
+        try:
+            yield Request(method="POST", url="http://model/v1", repeat=Repeat.NEVER)
+        except AnswerTimeoutError as error:
+            found = yield Request(method="GET", url="http://model/v1/list")
+            return f"{found.status} after {error.url}"
+        return "not needed"
+
+    sender = Script(AnswerTimeoutError("late", url="http://model/v1"))
+    assert asyncio.run(adrive(call(), transport(sender))) == "200 after http://model/v1"
+
+
+def test_failure_that_the_call_does_not_heal_is_raised() -> None:
+    request = Request(method="POST", url="http://model/v1", repeat=Repeat.NEVER)
+    with pytest.raises(AnswerTimeoutError):
+        asyncio.run(adrive(call_once(request), transport(Script(AnswerTimeoutError("late", url="x")))))
+
+
+def test_missing_key_ends_the_call_before_anything_is_sent() -> None:
+    ended = False
+
+    def call() -> Call[bytes]:
+        nonlocal ended
+        try:
+            return (yield ASK).body
+        finally:
+            ended = True
+
+    sender = Script()
+    with pytest.raises(MissingKeyError, match="KEY"):
+        asyncio.run(adrive(call(), transport(sender, keys=Keys(environment={}))))
+    assert (sender.sent, ended) == ([], True)
+
+
+def saving(saved: list[bytes]) -> Generator[Request | Sleep, Response, bytes]:
+    try:
+        saved.append((yield ASK).body)
+        yield ASK
+        saved.append(b"more")
+    finally:
+        saved.append(b"closed")
+    return b""
+
+
+def test_cancelled_call_still_gets_the_answer_under_way_and_no_other() -> None:
+    async def main() -> None:
+        gate, saved = Gate(), list[bytes]()
+        running = asyncio.create_task(adrive(saving(saved), transport(gate)))
+        await gate.arrived.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert saved == []
+        gate.open.set()
+        await eventually(lambda: len(saved) == 2)
+        assert (saved, gate.waiting) == ([b"late", b"closed"], 1)
+
+    asyncio.run(main())
+
+
+def test_call_cancelled_in_a_pause_is_closed() -> None:
+    async def main() -> None:
+        clock, saved = ManualClock(), list[bytes]()
+        sender = Script(Response(status=500))
+        running = asyncio.create_task(adrive(saving(saved), transport(sender, clock=clock)))
+        await asyncio.to_thread(clock.wait_for_sleepers, 1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert saved == [b"closed"]
+
+    asyncio.run(main())
+
+
+def test_many_calls_give_their_results_in_order_and_failures_in_place() -> None:
+    def call(number: int) -> Call[int]:
+        answer = yield Request(method="POST", url="http://model/v1", body=b"%d" % number)
+        if number == 3:
+            raise ZeroDivisionError("three")
+        return int(answer.body)
+
+    results = asyncio.run(adrive_all((call(n) for n in range(10)), transport(Script()), in_flight=4))
+    assert [r for r in results if not isinstance(r, Exception)] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert isinstance(results[3], ZeroDivisionError)
+
+
+def test_no_more_calls_than_asked_for_are_in_flight() -> None:
+    async def main() -> None:
+        gate, taken = Gate(), 0
+
+        def calls() -> Generator[Call[bytes], None, None]:
+            nonlocal taken
+            for _ in range(10):
+                taken += 1
+                yield call_once()
+
+        running = asyncio.create_task(adrive_all(calls(), transport(gate), in_flight=3))
+        await eventually(lambda: gate.waiting == 3)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (gate.waiting, taken) == (3, 3)
+        gate.open.set()
+        assert await running == [b"late"] * 10
+
+    asyncio.run(main())
+
+
+def test_cancelled_many_begin_nothing_more() -> None:
+    async def main() -> None:
+        gate, begun = Gate(), list[bytes]()
+        calls = [saving(begun) for _ in range(9)]
+        running = asyncio.create_task(adrive_all(calls, transport(gate), in_flight=2))
+        await eventually(lambda: gate.waiting == 2)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        gate.open.set()
+        await eventually(lambda: len(begun) == 4)
+        assert (sorted(begun), gate.waiting) == ([b"closed", b"closed", b"late", b"late"], 2)
+
+    asyncio.run(main())
+
+
+def test_failure_to_name_the_next_call_is_raised() -> None:
+    def calls() -> Generator[Call[bytes], None, None]:
+        yield call_once()
+        raise ZeroDivisionError("rows")
+
+    with pytest.raises(ZeroDivisionError, match="rows"):
+        asyncio.run(adrive_all(calls(), transport(Script()), in_flight=2))
+
+
+def test_none_in_flight_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingError, match="at least 1"):
+        asyncio.run(adrive_all([], transport(Script()), in_flight=0))
+
+
+def test_two_thousand_calls_run_at_once() -> None:
+    async def main() -> None:
+        gate = Gate()
+        calls = [call_once() for _ in range(2000)]
+        running = asyncio.create_task(adrive_all(calls, transport(gate), in_flight=2000))
+        await eventually(lambda: gate.waiting == 2000)
+        gate.open.set()
+        assert await running == [b"late"] * 2000
+
+    asyncio.run(main())
+
+
+def test_sync_verbs_work_in_a_script_and_inside_a_running_loop() -> None:
+    with served_aside(say_hello) as server:
+        background = Background()
+        ready = transport(background)
+        request = Request(method="POST", url=server.url)
+
+        async def inside() -> bytes:
+            return drive(call_once(request), ready)
+
+        assert drive(call_once(request), ready) == b"hello"
+        assert asyncio.run(inside()) == b"hello"
+        assert asyncio.run(adrive(call_once(request), ready)) == b"hello"
+        assert drive_all([call_once(request)] * 0, ready, in_flight=1) == []
+        assert drive_all([call_once(request) for _ in range(5)], ready, in_flight=2) == [b"hello"] * 5
+        background.close()
+
+
+def test_sync_verbs_work_from_several_threads() -> None:
+    results = list[bytes]()
+
+    def work() -> None:
+        results.extend(drive(call_once(), transport(Script())) for _ in range(20))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [b"1"] * 80
