@@ -215,6 +215,25 @@ def test_cancelled_call_still_gets_the_answer_under_way_and_no_other() -> None:
     asyncio.run(main())
 
 
+def test_cancelled_call_that_then_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> Call[bytes]:
+        yield ASK
+        raise ZeroDivisionError("nobody waits for this")
+
+    async def main() -> None:
+        gate = Gate()
+        running = asyncio.create_task(adrive(fail(), transport(gate)))
+        await gate.arrived.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        gate.open.set()
+        await eventually(lambda: "nobody waits" in caplog.text)
+
+    caplog.set_level("DEBUG", "tidyllm.transport")
+    asyncio.run(main())
+
+
 def test_call_cancelled_in_a_pause_is_closed() -> None:
     async def main() -> None:
         clock, saved = ManualClock(), list[bytes]()

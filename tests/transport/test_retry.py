@@ -10,7 +10,7 @@ from tidyllm.core.errors import (
     TransportError,
 )
 from tidyllm.core.wire import Repeat, Request, Response
-from tidyllm.transport.retry import RetryPolicy, delay_s, retry_after_s, should_retry
+from tidyllm.transport.retry import RetryPolicy, delay_s, should_retry
 
 NOW = 1_767_225_600.0  # Thu, 01 Jan 2026 00:00:00 GMT
 
@@ -21,28 +21,6 @@ def ask(repeat: Repeat = Repeat.ALWAYS) -> Request:
 
 def failure(kind: type[TransportError]) -> TransportError:
     return kind("no", url="http://x")
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
-        ({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT"}, 60.0),
-        ({"retry-after": "Thu, 01 Jan 2026 00:01:00 -0000"}, 60.0),
-        ({"retry-after": "Wed, 31 Dec 2025 00:00:00 GMT"}, None),
-        ({"retry-after": "0"}, None),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "in a while"}, None),
-    ],
-)
-def test_wait_the_api_asks_for_is_understood(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers, NOW) == seconds
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])

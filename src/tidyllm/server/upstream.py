@@ -17,12 +17,12 @@ import msgspec
 from tidyllm.core.batch import BatchUsage
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import AnswerTimeoutError, ConnectError, TransportError
+from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
 from tidyllm.server.lines import RequestLine, as_json, error_line, http_line, read_answer
 from tidyllm.server.settings import Settings
 from tidyllm.transport.drive import Sender
-from tidyllm.transport.retry import retry_after_s
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Upstream:
     async def _wait(self, answer: Response | TransportError, waits: int, *, stop: asyncio.Event) -> None:
         """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
         settings = self._settings
-        asked = retry_after_s(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
+        asked = retry_after_s(answer.headers, now=self._clock.now()) if isinstance(answer, Response) else None
         ceiling = min(settings.retry_delay_first_s * 2 ** min(waits, 16), settings.retry_delay_max_s)
         delay = ceiling * self._rng.uniform(0.5, 1.0) if asked is None else min(asked, settings.retry_delay_max_s)
         reason = f"status {answer.status}" if isinstance(answer, Response) else str(answer)

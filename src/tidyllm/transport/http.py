@@ -1,7 +1,6 @@
 """The HTTP client: bounded answers, uploads and downloads through disk, sends that are never cancelled."""
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
@@ -95,19 +94,25 @@ class HttpClient:
 
     async def _wait_idle(self, wait_s: float) -> None:
         if self._exchanging and self._idle is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._idle.wait()
+            idle = asyncio.ensure_future(self._idle.wait())
+            await asyncio.wait((idle,), timeout=wait_s)
+            idle.cancel()
 
     def _keep(self, exchange: Coroutine[object, object, Response]) -> asyncio.Task[Response]:
         """Let `exchange` run on by itself; asyncio alone would hold it only weakly."""
         self._exchanging.discard(asyncio.current_task())
         task = asyncio.create_task(exchange)
         self._exchanging.add(task)
+        task.add_done_callback(self._leave)
         task.add_done_callback(_note_failure)
         if self._breaking_off:
             task.cancel()
         return task
+
+    def _leave(self, task: asyncio.Task[Response] | asyncio.Task[object] | None) -> None:
+        self._exchanging.discard(task)
+        if self._idle is not None and not self._exchanging:
+            self._idle.set()
 
     async def _exchange(self, request: Request, headers: tuple[tuple[str, str], ...]) -> Response:
         started = time.perf_counter()
@@ -124,9 +129,7 @@ class HttpClient:
         except PyreqwestError as error:
             raise translate(error, request.url) from error
         finally:
-            self._exchanging.discard(asyncio.current_task())
-            if self._idle is not None and not self._exchanging:
-                self._idle.set()
+            self._leave(asyncio.current_task())
 
     def _builder(self, request: Request, headers: tuple[tuple[str, str], ...]) -> RequestBuilder:
         # With a sink the timeout is for each silence, which pyreqwest knows only as a property of a client.

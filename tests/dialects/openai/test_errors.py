@@ -17,7 +17,7 @@ from tidyllm.core.errors import (
 )
 from tidyllm.core.wire import Response
 from tidyllm.dialect import Site
-from tidyllm.dialects.openai.errors import ErrorBody, decode, read_error, retry_after_s, success
+from tidyllm.dialects.openai.errors import ErrorBody, decode, read_error, success
 
 SITE = Site(provider="openai", base_url="https://api.openai.com/v1", auth=Auth(env="OPENAI_API_KEY"))
 
@@ -79,24 +79,6 @@ def test_an_error_is_read_as_far_as_it_can_be(body: bytes, message: str | None) 
 
 def test_a_number_for_a_code_is_kept() -> None:
     assert read_error(b'{"error": {"code": 3}}') == ErrorBody(code=3)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "Fri, 21 Aug 2026 12:00:30 GMT", "date": "Fri, 21 Aug 2026 12:00:00 GMT"}, 30.0),
-        ({"retry-after": "Fri, 21 Aug 2026 11:00:00 GMT", "date": "Fri, 21 Aug 2026 12:00:00 GMT"}, 0.0),
-        ({"retry-after": "Fri, 21 Aug 2026 12:00:30 GMT"}, None),
-    ],
-)
-def test_the_wait_that_is_asked_for_is_understood(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers) == seconds
 
 
 def test_a_success_that_is_something_else_is_an_error_that_shows_it() -> None:

@@ -1,20 +1,16 @@
 """OpenAI's error answers, and answers that are none: into exceptions that carry the facts."""
 
-import math
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import msgspec
 
 from tidyllm.core.errors import ApiError, AuthError, BadAnswerError, QuotaError, RateLimitError, error_class
+from tidyllm.core.retry_after import QUOTA_CODES, retry_after_s
 from tidyllm.core.wire import Response
 from tidyllm.dialect import Site
 
 T = TypeVar("T")
 
-QUOTA_CODES = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-"""Words of a 429 that waiting does not cure; spec/openai-batch 4.8 and 5.3."""
 _SHOWN_CHARACTERS = 500
 
 
@@ -67,18 +63,6 @@ def api_error(response: Response, site: Site) -> ApiError:
     )
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long the API asks to wait, in seconds; an HTTP date counts from the answer's own `date`."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) * unit_s
-        except ValueError:
-            continue
-        if math.isfinite(wait) and wait >= 0:
-            return wait
-    return _until(headers)
-
-
 def decode(body: bytes, shape: type[T], *, site: Site) -> T:
     """Return a successful answer's body as what it should be. Raises BadAnswerError."""
     try:
@@ -88,14 +72,6 @@ def decode(body: bytes, shape: type[T], *, site: Site) -> T:
         raise BadAnswerError(
             f"{site.provider} answered with something else than its documentation says ({fault}): {shown}", body=body
         ) from fault
-
-
-def _until(headers: Mapping[str, str]) -> float | None:
-    try:
-        wait = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError, TypeError):
-        return None
-    return max(0.0, wait.total_seconds())
 
 
 class _ErrorAnswer(msgspec.Struct, frozen=True):
