@@ -1,0 +1,56 @@
+# What a person types here. Every command first makes .venv, or renews it when the pinned versions have changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUNS := .venv/installed-server
+TESTS := .venv/installed-dev
+FULL := src/tidyllm/core/* src/tidyllm/dialect.py src/tidyllm/dialects/* src/tidyllm/provider.py src/tidyllm/providers/*
+# Newer versions of pip take the build's pins from PIP_BUILD_CONSTRAINT, older ones from PIP_CONSTRAINT.
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+comma := ,
+space := $(subst ,, )
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs format clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(RUNS) ## Send 575 real texts through a batch server and a simulated model, all on this machine
+	@$(BIN)/python examples/demo.py
+
+test: $(TESTS) ## Run the tests
+	@$(BIN)/pytest
+
+check: $(TESTS) ## All that must hold: format, lint, types, tests, coverage, documents
+	@echo "format" && $(BIN)/ruff format --check --quiet
+	@echo "lint" && $(BIN)/ruff check --quiet
+	@echo "types" && $(BIN)/mypy --no-error-summary
+	@echo "documents" && $(BIN)/python -m scripts.write_docs --check
+	@echo "tests" && $(BIN)/coverage erase && $(BIN)/coverage run -m pytest
+	@echo "coverage" && $(BIN)/coverage combine --quiet && rm -f .coverage.*
+	@$(BIN)/coverage report --fail-under=95
+	@$(BIN)/coverage report --fail-under=100 --include='$(subst $(space),$(comma),$(FULL))'
+
+bench: $(TESTS) ## Measure speed; prints figures and how they compare with the bars
+	@for benchmark in benchmarks/*.py; do echo "$$benchmark" && $(BIN)/python $$benchmark || exit 1; done
+
+docs: $(TESTS) ## Rewrite the generated parts of the documents
+	@$(BIN)/python -m scripts.write_docs
+
+format: $(TESTS) ## Format the code and mend what lint can mend
+	@$(BIN)/ruff format && $(BIN)/ruff check --fix
+
+clean: ## Remove .venv and everything else that was made here
+	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNS): EXTRAS := server
+$(TESTS): EXTRAS := server,dev
+$(RUNS) $(TESTS): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tidyllm needs Python 3.11 or newer, and $(PYTHON) is not. With another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Installing into .venv; the first time takes about a minute."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
