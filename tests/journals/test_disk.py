@@ -6,7 +6,7 @@ import pytest
 
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import Kind, Reader, scan
-from tidyllm.journals.disk import DiskJournal
+from tidyllm.journals.disk import DiskJournal, make_durable
 
 
 def test_what_is_appended_is_there_at_once_for_another_reader(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ import resource, signal
 from pathlib import Path
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import Kind
-from tidyllm.journals.disk import DiskJournal
+from tidyllm.journals.disk import DiskJournal, make_durable
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 journal = DiskJournal(Path({str(path)!r}))
@@ -62,7 +62,7 @@ def test_an_answer_outlives_the_process_that_was_killed_after_appending_it(tmp_p
 import os, signal
 from pathlib import Path
 from tidyllm.journal import Kind
-from tidyllm.journals.disk import DiskJournal
+from tidyllm.journals.disk import DiskJournal, make_durable
 DiskJournal(Path({str(path)!r})).append(shard=0, epoch=1, line=1, kind=Kind.ANSWERED, data=b"paid for")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -70,3 +70,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -9
     with Reader() as reader:
         assert [reader.read(place) for _, place in scan(path)] == [b"paid for"]
+
+
+def test_a_journal_whose_writer_is_gone_can_be_made_durable(tmp_path: Path) -> None:
+    journal = DiskJournal(tmp_path / "worker.log")
+    journal.append(shard=0, epoch=1, line=1, kind=Kind.ANSWERED, data=b"x")
+    journal.close()
+    make_durable(journal.path)
+    assert [line for line, _ in scan(journal.path)] == [1]
+    with pytest.raises(JournalError, match="cannot be made durable"):
+        make_durable(Path("/dev/null"))

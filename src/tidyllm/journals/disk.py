@@ -48,6 +48,20 @@ class DiskJournal:
             raise JournalError(f"The journal {self.path} took {written} of {len(data)} bytes: the disk is full.")
 
 
+def make_durable(path: Path) -> None:
+    """Have a journal whose writer is dead survive a power cut: what it wrote last may not have been synced.
+
+    Raises JournalError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be made durable: {error}.") from error
+    finally:
+        os.close(fd)
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -131,10 +131,12 @@ class House:
         await self.ask(lambda store: store.add_worker(worker_id, pid=1, now=self.now))
         client = HttpClient()
         clock = SystemClock()
-        changes = Changes(self.store)
+        # A connection of its own, as in its own process: nobody is told of the changes that they made themselves.
+        store = StoreThread(lambda: open_store(self.settings.data))
+        changes = Changes(store)
         worker = Worker(
             worker_id,
-            store=self.store,
+            store=store,
             blobs=self.blobs,
             upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=self.settings),
             clock=clock,
@@ -153,6 +155,7 @@ class House:
             watching.cancel()
             await asyncio.wait((working, watching))
             await client.close(wait_s=0)
+            store.close()
             os.close(lock)
 
     async def until(self, condition: Callable[[BatchRecord], bool], batch_id: str = "batch_1") -> BatchRecord:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Journal, Place, Reader, first_answers
-from tidyllm.journals.disk import DiskJournal
+from tidyllm.journals.disk import DiskJournal, make_durable
 from tidyllm.server.blob import Blobs
 from tidyllm.server.held import Held
 from tidyllm.server.lines import read_request, read_shard, usage_of_line
@@ -116,7 +116,10 @@ class Worker:
             lines = list(read_shard(shard, file.read(shard.length)))
         if lease.epoch == 1:
             return lines, []
-        first = first_answers(batch_journals(self._settings.data, lease.batch_id))
+        journals = batch_journals(self._settings.data, lease.batch_id)
+        first = first_answers(journals)
+        for journal in journals:
+            make_durable(journal)  # What is counted must be on the disk, and nobody else will see to it.
         answered = {line: place for line, place in first.items() if place.shard == shard.number}
         with Reader() as reader:
             answers = [(place, reader.read(place)) for place in answered.values()]
