@@ -149,7 +149,8 @@ def run(
 
 def python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `code` in a fresh interpreter, to its end."""
-    command = [sys.executable, "-c", code, *arguments]
+    # Since 3.12 Python warns of forks where there are threads; what becomes of them is what some of this code is about.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
