@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -87,3 +88,16 @@ def test_the_lines_of_a_shard_are_numbered_as_in_the_file() -> None:
     shard = Shard(number=1, line_first=3, requests=2, offset=7, length=12)
     found = [(one.number, one.offset, one.data) for one in read_shard(shard, whole[7:19])]
     assert found == [(3, 7, b"third"), (4, 13, b"fourth")]
+
+
+def test_a_body_nested_as_deep_as_can_be_read_makes_a_line_that_can() -> None:
+    for depth in range(900, 1100):
+        body = b'{"a":' * depth + b"1" + b"}" * depth
+        with contextlib.suppress(ValueError):
+            read_answer(body)
+            assert usage_of_line(line(body)) == BatchUsage()
+
+
+def test_a_byte_order_mark_is_no_json() -> None:
+    with pytest.raises(ValueError, match="BOM"):
+        read_answer(b"\xef\xbb\xbf{}")

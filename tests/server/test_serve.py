@@ -215,7 +215,7 @@ def test_the_folder_is_private_and_has_one_server(tmp_path: Path, model: Simulat
     [
         (Settings(host="0.0.0.0"), "no keys yet"),  # noqa: S104 - to see it refused
         (Settings(host="example.org"), "not an IP address"),
-        (Settings(upstream="127.0.0.1:8000"), "not a base URL"),
+        (Settings(upstream="127.0.0.1:8000"), "The upstream must be like"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: Settings, message: str) -> None:

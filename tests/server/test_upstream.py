@@ -14,7 +14,7 @@ from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
 from tidyllm.server.lines import RequestLine
 from tidyllm.server.settings import Settings
-from tidyllm.server.upstream import Outcome, Question, Upstream
+from tidyllm.server.upstream import Question, Result, Upstream
 from tidyllm.testing.clock import ManualClock
 
 Answer = Response | TransportError
@@ -60,7 +60,7 @@ def upstream(script: Script, clock: Clock) -> Upstream:
     return Upstream(sender=script, headers=headers, clock=clock, rng=random.Random(1), settings=settings)
 
 
-async def ask(script: Script, *, stop: asyncio.Event | None = None) -> tuple[Outcome | None, list[float]]:
+async def ask(script: Script, *, stop: asyncio.Event | None = None) -> tuple[Result | None, list[float]]:
     """Return the outcome, and how long it waited before each further attempt."""
     clock = HastyClock()
     return await upstream(script, clock).ask(QUESTION, stop=stop or asyncio.Event()), clock.slept
@@ -98,7 +98,7 @@ def test_a_refused_request_is_not_asked_again(status: int) -> None:
     assert line["error"] is None
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 504])
+@pytest.mark.parametrize("status", [408, 500, 501, 502, 504, 507, 524])
 def test_a_failing_request_is_asked_three_times(status: int) -> None:
     failure = Response(status=status, body=b"oops")
     kind, line, waits = outcome_of(failure, failure, failure)
@@ -138,7 +138,7 @@ def test_retry_after_is_obeyed_up_to_a_limit() -> None:
 
 
 def test_a_stop_ends_the_waiting_without_an_outcome() -> None:
-    async def scenario() -> Outcome | None:
+    async def scenario() -> Result | None:
         stop, clock = asyncio.Event(), ManualClock()
         asking = asyncio.create_task(upstream(Script([REFUSED]), clock).ask(QUESTION, stop=stop))
         await asyncio.to_thread(clock.wait_for_sleepers, 1)
@@ -149,9 +149,25 @@ def test_a_stop_ends_the_waiting_without_an_outcome() -> None:
 
 
 def test_a_stopped_batch_sends_nothing() -> None:
-    async def scenario() -> Outcome | None:
+    async def scenario() -> Result | None:
         stop = asyncio.Event()
         stop.set()
         return (await ask(Script([]), stop=stop))[0]
 
     assert asyncio.run(scenario()) is None
+
+
+def test_a_byte_order_mark_does_not_break_the_result_line() -> None:
+    kind, line, _ = outcome_of(Response(status=200, body=b'\xef\xbb\xbf{"a": 1}'))
+    assert kind is Kind.ANSWERED
+    assert line["response"]["body"] == {"a": 1}  # type: ignore[index]
+
+
+def test_whoever_runs_the_server_is_told_once_why_requests_wait(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    outcome_of(*[Response(status=401)] * 3, Response(status=429), *[REFUSED] * 2, GOOD)
+    assert [record.message.partition(": ")[2] or record.message for record in caplog.records] == [
+        "it answers 401. Requests wait until it is solved.",
+        "refused. Requests wait until it is solved.",
+        "The upstream http://model/v1 answers again.",
+    ]

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tidyllm.core.disk import sync_data, sync_folder
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import MAGIC, Kind, encode
 
@@ -17,8 +18,8 @@ class DiskJournal:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._write(MAGIC)
             # The file must still be found after a power cut: its name is an entry of the folder, the folder's of its.
-            _sync_folder(path.parent)
-            _sync_folder(path.parent.parent)
+            sync_folder(path.parent)
+            sync_folder(path.parent.parent)
         except OSError as error:
             raise JournalError(f"The journal {path} cannot be created: {error}.") from error
 
@@ -29,7 +30,7 @@ class DiskJournal:
     def sync(self) -> None:
         """Return when all that was appended before the call is on the disk."""
         try:
-            os.fdatasync(self._fd)
+            sync_data(self._fd)
         except OSError as error:
             # The kernel may have dropped the pages and would call a second try a success.
             raise JournalError(f"The journal {self.path} cannot be made durable: {error}.") from error
@@ -49,22 +50,12 @@ class DiskJournal:
 
 
 def make_durable(path: Path) -> None:
-    """Have a journal whose writer is dead survive a power cut: what it wrote last may not have been synced.
+    """Have a journal that another worker wrote survive a power cut: its last records may not have been synced.
 
     Raises JournalError.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fdatasync(fd)
+        with path.open("rb") as file:
+            sync_data(file.fileno())
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be made durable: {error}.") from error
-    finally:
-        os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

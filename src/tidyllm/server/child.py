@@ -27,7 +27,7 @@ def main() -> None:
     """Read the orders, and live by them."""
     orders = decode_orders(sys.stdin.buffer.readline())
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s {orders.kind.value}[{os.getpid()}] %(levelname)s %(message)s"
+        level=logging.INFO, format=f"%(asctime)s {orders.role.value}[{os.getpid()}] %(levelname)s %(message)s"
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
@@ -45,12 +45,17 @@ async def _live(orders: Orders) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(sys.stdin.fileno(), stop.set)  # Nothing more is ever written to it: readable means ended.
+
+    def end() -> None:  # Nothing more is ever written to it, so readable means ended; and that it stays.
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+    loop.add_reader(sys.stdin.fileno(), end)
     store = StoreThread(lambda: open_store(orders.settings.data))
-    # Each kind has its own heavy imports, and no use for those of the others.
-    kind = importlib.import_module(f"tidyllm.server.processes.{orders.kind.value}")
+    # Each role has its own heavy imports, and no use for those of the others.
+    process = importlib.import_module(f"tidyllm.server.processes.{orders.role.value}")
     try:
-        await kind.run(Life(orders=orders, store=store, clock=SystemClock(), ready=_announce_ready, stop=stop))
+        await process.run(Life(orders=orders, store=store, clock=SystemClock(), ready=_announce_ready, stop=stop))
     finally:
         loop.remove_reader(sys.stdin.fileno())
         store.close()

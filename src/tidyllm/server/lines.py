@@ -11,6 +11,15 @@ from tidyllm.core.batch import BatchUsage
 from tidyllm.core.jsonl import Line, read_lines
 from tidyllm.server.records import Shard
 
+MAIN_FIELD = {
+    "/v1/chat/completions": "messages",
+    "/v1/embeddings": "input",
+    "/v1/completions": "prompt",
+    "/v1/responses": "input",
+    "/v1/moderations": "input",
+}
+"""The field of a request body that each endpoint cannot do without."""
+
 CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
 EXPIRED = ("batch_expired", "This request could not be executed before the completion window expired.")
 TEXT_BYTES_MAX = 2000
@@ -135,7 +144,7 @@ def _strict_json(body: bytes) -> None:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        json.loads(body, parse_constant=refuse)
+        json.loads(body.decode(), parse_constant=refuse)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -144,7 +153,7 @@ def usage_of_line(line: bytes) -> BatchUsage:
     """Return the tokens that a result line's answer reports."""
     try:
         response = _result_line.decode(line).response
-    except msgspec.DecodeError:  # As in usage_of_answer.
+    except (msgspec.DecodeError, RecursionError):  # As in read_answer; a line is nested a little deeper than its body.
         return BatchUsage()
     return _count(response.body.usage if response and response.body else None)
 

@@ -1,4 +1,7 @@
-"""What a background duty of the clerk is: one doer per file of `loops/`, run again while it finds work."""
+"""What a background duty of the clerk is: one doer per file of `loops/`, run again while it finds work.
+
+The worker, with its dispatcher, is the one loop that is no such duty: it never ends, and has a process of its own.
+"""
 
 from typing import Protocol
 

@@ -12,8 +12,8 @@ from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
 
-class Kind(str, Enum):
-    """The kinds of process, each the name of a module in `processes/` with a coroutine `run(Life)`."""
+class Role(str, Enum):
+    """What a process is for: the name of a module in `processes/` with a coroutine `run(Life)`."""
 
     API = "api"
     WORKER = "worker"
@@ -23,7 +23,7 @@ class Kind(str, Enum):
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is told at its start."""
 
-    kind: Kind
+    role: Role
     settings: Settings
     socket_fds: tuple[int, ...]
     """The listening socket, inherited by the api; empty for the others."""

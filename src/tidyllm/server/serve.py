@@ -3,17 +3,18 @@
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from tidyllm.core.errors import SettingError
+from tidyllm.core.url import checked_base_url
 from tidyllm.server.child import READY
 from tidyllm.server.locks import hold
 from tidyllm.server.places import serve_lock
-from tidyllm.server.process import Kind, Orders, encode_orders
+from tidyllm.server.process import Orders, Role, encode_orders
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
 
@@ -34,11 +35,11 @@ STOP_MARGIN_S = 5.0
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
     _refuse_open_address(settings.host)
-    _refuse_upstream(settings.upstream)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    settings.data.chmod(0o700)
+    _check_upstream(settings.upstream)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hold(serve_lock(settings.data)) is None:
         raise SettingError(f"Another `tidyllm serve` is running on {settings.data}; stop it or give another --data.")
+    os.umask(0o077)  # The folder may have been there before, open to others: what is kept in it is not for them.
     migrate(settings.data)
     with _listen(settings.host, settings.port) as listening:
         return asyncio.run(_Supervisor(settings, listening, announce).run())
@@ -55,10 +56,9 @@ def _refuse_open_address(host: str) -> None:
         )
 
 
-def _refuse_upstream(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise SettingError(f"The upstream {url!r} is not a base URL such as http://127.0.0.1:8000/v1.")
+def _check_upstream(url: str) -> None:
+    if not checked_base_url(url, called="The upstream").endswith("/v1"):
+        log.warning("The upstream %s does not end in /v1, as the base URLs of such endpoints do.", url)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -82,7 +82,7 @@ class _Supervisor:
         self._listening = listening
         self._announce = announce
         self._stop = asyncio.Event()
-        self._places = [Kind.API, Kind.CLERK] + [Kind.WORKER] * settings.workers
+        self._places = [Role.API, Role.CLERK] + [Role.WORKER] * settings.workers
         self._unready = len(self._places)
         self._exit_code = 0
 
@@ -91,37 +91,37 @@ class _Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as tasks:
-            for kind in self._places:
-                tasks.create_task(self._keep(kind))
+            for role in self._places:
+                tasks.create_task(self._keep(role))
         return self._exit_code
 
-    async def _keep(self, kind: Kind) -> None:
-        """Keep one process of a kind alive, with a growing pause between lives that are short."""
+    async def _keep(self, role: Role) -> None:
+        """Keep one process of a role alive, with a growing pause between lives that are short."""
         loop = asyncio.get_running_loop()
         delay = RESTART_DELAY_FIRST_S
         unready_deaths = 0
         first = True
         while not self._stop.is_set():
             begun = loop.time()
-            process = await self._start(kind)
+            process = await self._start(role)
             ready = await self._live(process, first=first)
             if self._stop.is_set():
                 return
             first = first and not ready
             unready_deaths = 0 if ready else unready_deaths + 1
             if unready_deaths == UNREADY_DEATHS_MAX:
-                log.error("The %s process died %d times before it was ready: stopping.", kind.value, unready_deaths)
+                log.error("The %s process died %d times before it was ready: stopping.", role.value, unready_deaths)
                 self._exit_code = 1
                 self._stop.set()
                 return
             delay = RESTART_DELAY_FIRST_S if loop.time() - begun > LONG_LIFE_S else delay
-            log.error("The %s process ended (%s); another starts in %.1f s.", kind.value, process.returncode, delay)
+            log.error("The %s process ended (%s); another starts in %.1f s.", role.value, process.returncode, delay)
             await self._stopped_within(delay)
             delay = min(delay * 2, RESTART_DELAY_MAX_S)
 
-    async def _start(self, kind: Kind) -> asyncio.subprocess.Process:
+    async def _start(self, role: Role) -> asyncio.subprocess.Process:
         # A socket that a slow worker still held would keep the port from the next `serve`: only the api gets it.
-        fds = (self._listening.fileno(),) if kind is Kind.API else ()
+        fds = (self._listening.fileno(),) if role is Role.API else ()
         # -P: a file in the user's folder must not stand in for a module. A session of its own: Ctrl-C comes to
         # this process alone, which then stops the others in good order.
         process = await asyncio.create_subprocess_exec(
@@ -132,7 +132,7 @@ class _Supervisor:
             start_new_session=True,
         )
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-        process.stdin.write(encode_orders(Orders(kind=kind, settings=self._settings, socket_fds=fds)))
+        process.stdin.write(encode_orders(Orders(role=role, settings=self._settings, socket_fds=fds)))
         return process
 
     async def _live(self, process: asyncio.subprocess.Process, *, first: bool) -> bool:

@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 
 from tidyllm.core.errors import SettingError
+from tidyllm.core.wire import MIB
 
-MIB = 1024 * 1024
 _PREFIX = "TIDYLLM_"
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     json_body_bytes_max: Count = 1 * MIB
     """Of a JSON request to the API."""
     file_retention_s: Count = 30 * 86_400
-    """How long batch input and result files are kept, unless the upload says otherwise; OpenAI keeps them as long."""
+    """How long batch input and result files are kept, as at OpenAI, unless their upload or batch says otherwise."""
     tick_s: Seconds = 0.2
     """How often the clerk looks for dead workers and lapsed batches when nothing wakes it."""
 

@@ -1,4 +1,4 @@
-"""The life of a batch, of a shard and of a worker: the drawings, and the legal moves as data.
+"""The life of a batch, of a shard and of a worker: the drawings, and a batch's legal moves as data.
 
 A batch (the words are OpenAI's, spec/openai-batch 4.3):
 
@@ -17,7 +17,8 @@ A worker:
 
     live ──> dead                      its lock file is free: its shards go back to queued
 
-A move is one SQL statement that names the state it expects; if no row changed, somebody else moved first.
+A move is one SQL statement that names what it expects: of a batch its state, of a shard its worker and epoch. If no
+row changed, somebody else moved first.
 """
 
 from collections.abc import Mapping

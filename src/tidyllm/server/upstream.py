@@ -17,6 +17,7 @@ import msgspec
 from tidyllm.core.batch import BatchUsage
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import AnswerTimeoutError, ConnectError, TransportError
+from tidyllm.core.jsonl import BOM
 from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
@@ -27,7 +28,7 @@ from tidyllm.transport.drive import Sender
 log = logging.getLogger(__name__)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True):
     """How a request ended, as it will stand in the journal."""
 
     kind: Kind
@@ -48,7 +49,9 @@ class Fault(Enum):
 
 
 _UPSTREAM_STATUSES = frozenset({401, 429, 503, 529})
-_ATTEMPT_STATUSES = frozenset({408, 500, 502, 504})
+_TIMED_OUT = 408
+_SERVER_FAULT = 500
+_TOO_MANY = 429
 
 
 def fault_of(failure: Response | TransportError) -> Fault:
@@ -57,7 +60,8 @@ def fault_of(failure: Response | TransportError) -> Fault:
         return Fault.UPSTREAM if isinstance(failure, ConnectError) else Fault.ATTEMPT
     if failure.status in _UPSTREAM_STATUSES:
         return Fault.UPSTREAM
-    return Fault.ATTEMPT if failure.ok or failure.status in _ATTEMPT_STATUSES else Fault.REQUEST
+    passing = failure.ok or failure.status == _TIMED_OUT or failure.status >= _SERVER_FAULT
+    return Fault.ATTEMPT if passing else Fault.REQUEST
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +91,9 @@ class Upstream:
         self._rng = rng
         self._settings = settings
         self._base = settings.upstream.rstrip("/")
+        self._trouble: str | None = None
 
-    async def ask(self, question: Question, *, stop: asyncio.Event) -> Outcome | None:
+    async def ask(self, question: Question, *, stop: asyncio.Event) -> Result | None:
         """Return how the request ended; None if `stop` was set before it had, while nothing was in flight."""
         request = Request(
             method="POST",
@@ -105,8 +110,11 @@ class Upstream:
             except TransportError as error:
                 answer = error
             if isinstance(answer, Response) and answer.ok and (outcome := _answered(question, answer)):
+                self._note(None)
                 return outcome
             fault = fault_of(answer)
+            if fault is Fault.UPSTREAM:
+                self._note(_reason(answer))
             attempts += fault is Fault.ATTEMPT
             if fault is Fault.REQUEST or attempts >= self._settings.attempts_max:
                 return _failed(question, answer)
@@ -114,14 +122,23 @@ class Upstream:
             waits += 1
         return None
 
+    def _note(self, trouble: str | None) -> None:
+        """Tell whoever runs the server, once, why its requests wait; rate limits are daily life, and not told."""
+        if trouble in (self._trouble, f"it answers {_TOO_MANY}"):
+            return
+        self._trouble = trouble
+        if trouble is None:
+            log.info("The upstream %s answers again.", self._base)
+        else:
+            log.warning("The upstream %s has a problem: %s. Requests wait until it is solved.", self._base, trouble)
+
     async def _wait(self, answer: Response | TransportError, waits: int, *, stop: asyncio.Event) -> None:
         """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
         settings = self._settings
         asked = retry_after_s(answer.headers, now=self._clock.now()) if isinstance(answer, Response) else None
         ceiling = min(settings.retry_delay_first_s * 2 ** min(waits, 16), settings.retry_delay_max_s)
         delay = ceiling * self._rng.uniform(0.5, 1.0) if asked is None else min(asked, settings.retry_delay_max_s)
-        reason = f"status {answer.status}" if isinstance(answer, Response) else str(answer)
-        log.debug("The upstream %s: %s; asking again in %.1f s.", self._base, reason, delay)
+        log.debug("The upstream %s: %s; asking again in %.1f s.", self._base, _reason(answer), delay)
         stopped = asyncio.ensure_future(stop.wait())
         slept = asyncio.ensure_future(self._clock.sleep(delay))
         try:
@@ -131,18 +148,23 @@ class Upstream:
             slept.cancel()
 
 
-def _answered(question: Question, answer: Response) -> Outcome | None:
+def _reason(answer: Response | TransportError) -> str:
+    return f"it answers {answer.status}" if isinstance(answer, Response) else str(answer)
+
+
+def _answered(question: Question, answer: Response) -> Result | None:
     """Return the outcome of a good answer; None if its body is broken."""
     try:
-        usage = read_answer(answer.body)
+        body = answer.body.removeprefix(BOM)  # It may begin a file, and must not stand within a line of one.
+        usage = read_answer(body)
     except ValueError:
         return None
-    return Outcome(Kind.ANSWERED, _http_line(question, answer, body=answer.body), usage)
+    return Result(Kind.ANSWERED, _http_line(question, answer, body=body), usage)
 
 
-def _failed(question: Question, answer: Response | TransportError) -> Outcome:
+def _failed(question: Question, answer: Response | TransportError) -> Result:
     if isinstance(answer, Response) and not answer.ok:
-        return Outcome(Kind.FAILED, _http_line(question, answer, body=as_json(answer.body)))
+        return Result(Kind.FAILED, _http_line(question, answer, body=as_json(answer.body.removeprefix(BOM))))
     if isinstance(answer, Response):
         code, message = "server_error", f"The upstream answered {answer.status} with a body that is not JSON."
     else:
@@ -150,7 +172,7 @@ def _failed(question: Question, answer: Response | TransportError) -> Outcome:
         message = str(answer)
     custom_id = question.request.custom_id
     data = error_line(batch_id=question.batch_id, line=question.line, custom_id=custom_id, code=code, message=message)
-    return Outcome(Kind.FAILED, data)
+    return Result(Kind.FAILED, data)
 
 
 def _http_line(question: Question, answer: Response, *, body: bytes) -> bytes:

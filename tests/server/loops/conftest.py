@@ -139,7 +139,6 @@ class House:
             store=store,
             blobs=self.blobs,
             upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=self.settings),
-            clock=clock,
             settings=self.settings,
             changed=changes.event(),
         )

@@ -10,8 +10,9 @@ from tidyllm.core.batch import BatchStatus, RequestCounts
 from tidyllm.journal import Kind
 from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.lines import LOST, error_line, http_line
+from tidyllm.server.loops.intake import Intake
 from tidyllm.server.places import batch_journals, worker_journal
-from tidyllm.server.records import Lease, ShardReport
+from tidyllm.server.records import BatchRecord, Lease, ShardReport
 from tidyllm.server.store import DEFAULT_PROJECT
 
 BODY = b'{"usage":{"prompt_tokens":2,"completion_tokens":1}}'
@@ -253,3 +254,35 @@ def test_a_bad_input_file_fails_its_batch(house: House) -> None:
         assert [problem.line for problem in batch.problems] == [2]
 
     asyncio.run(scenario())
+
+
+def test_an_input_that_breaks_the_reader_fails_its_batch_and_holds_up_no_other(house: House) -> None:
+    async def scenario() -> None:
+        await house.send(1)
+        await house.send(1, batch_id="batch_2")
+        await house.ask(lambda store: store.add_batch(strange))
+        intake = Intake(store=house.store, blobs=house.blobs, clock=house.clock, settings=house.settings)
+        while await intake.run_once():
+            pass
+        statuses = [(await house.batch(one)).status for one in ("batch_1", "batch_2", "batch_3")]
+        assert statuses == [BatchStatus.IN_PROGRESS, BatchStatus.IN_PROGRESS, BatchStatus.FAILED]
+
+    strange = BatchRecord(
+        id="batch_3",
+        project_id=DEFAULT_PROJECT,
+        endpoint="/v1/nothing",  # no such endpoint: an error of ours, which the API would have to make
+        input_file_id="file-batch1",
+        input_blob="file-batch1",
+        completion_window="24h",
+        created_at=0,
+        expires_at=2**40,
+    )
+    asyncio.run(scenario())
+
+
+def test_a_stray_file_among_the_journals_is_left_alone(house: House) -> None:
+    stray = house.settings.data / "journals" / ".DS_Store"
+    stray.parent.mkdir()
+    stray.touch()
+    asyncio.run(house.pruner.run_once())
+    assert stray.exists()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tidyllm.core.batch import Problem
 from tidyllm.server.lines import read_request, read_shard
-from tidyllm.server.loops.intake import SHARD_BYTES_MAX, Plan, read_input
+from tidyllm.server.loops.intake import SHARD_BYTES_MAX, Input, read_input
 from tidyllm.server.settings import Settings
 
 CHAT = "/v1/chat/completions"
@@ -23,7 +23,7 @@ def encode(*lines: object) -> bytes:
     return b"".join(one if isinstance(one, bytes) else json.dumps(one).encode() + b"\n" for one in lines)
 
 
-def read(data: bytes, endpoint: str = CHAT, **settings: int) -> Plan | tuple[Problem, ...]:
+def read(data: bytes, endpoint: str = CHAT, **settings: int) -> Input | tuple[Problem, ...]:
     return read_input(BytesIO(data), endpoint=endpoint, settings=Settings(**settings))  # type: ignore[arg-type]
 
 
@@ -63,6 +63,22 @@ def without(name: str) -> dict[str, Any]:
         (request(url="v1/chat/completions"), "invalid_url", "url"),
         (request(body={"model": "other"}), "mismatched_model", "body.model"),
         (request("row-0"), "duplicate_custom_id", "custom_id"),
+        (
+            (
+                b'{"custom_id":1,"custom_id":"a","method":"POST","url":"/v1/chat/completions",'
+                b'"body":{"model":"m","messages":[],"stream":false}}\n'
+            ),
+            "invalid_json_line",
+            None,
+        ),
+        (
+            (
+                b'{"custom_id":1,"custom_id":"a","method":"POST","url":"/v1/chat/completions",'
+                b'"body":{"model":"m","messages":[]}}\n'
+            ),
+            "invalid_json_line",
+            None,
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_its_fault(line: object, code: str, param: str | None) -> None:
@@ -82,7 +98,7 @@ def test_a_file_of_blank_lines_is_empty() -> None:
 def test_too_many_lines_are_refused() -> None:
     data = encode(*[request(f"row-{n}") for n in range(4)])
     assert problems(data, batch_requests_max=3) == [("too_many_tasks", None, None)]
-    assert isinstance(read(data, batch_requests_max=4), Plan)
+    assert isinstance(read(data, batch_requests_max=4), Input)
 
 
 def test_a_line_that_is_too_long_is_refused() -> None:
@@ -92,7 +108,7 @@ def test_a_line_that_is_too_long_is_refused() -> None:
 
 def test_each_endpoint_wants_its_own_field() -> None:
     line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "text"}}
-    assert isinstance(read(encode(line), endpoint="/v1/embeddings"), Plan)
+    assert isinstance(read(encode(line), endpoint="/v1/embeddings"), Input)
     found = read(encode({**line, "body": {"model": "m"}}), endpoint="/v1/embeddings")
     assert isinstance(found, tuple)
     assert found[0].param == "body.input"
@@ -102,7 +118,7 @@ def test_each_endpoint_wants_its_own_field() -> None:
 def test_a_file_is_cut_into_about_64_shards_of_16_to_512_lines(requests: int, largest: int) -> None:
     line = b'{"custom_id":"%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[]}}\n'
     plan = read(b"".join(line % n for n in range(requests)))
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, Input)
     assert max(shard.requests for shard in plan.shards) == largest
     assert sum(shard.requests for shard in plan.shards) == requests
 
@@ -110,7 +126,7 @@ def test_a_file_is_cut_into_about_64_shards_of_16_to_512_lines(requests: int, la
 def test_a_shard_has_at_most_4_mib_unless_one_line_is_longer() -> None:
     sizes = [3_000_000, 1_500_000, 100, 5_000_000, 100]
     plan = read(encode(*[request(str(n), body={"messages": "x" * size}) for n, size in enumerate(sizes)]))
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, Input)
     assert [shard.requests for shard in plan.shards] == [1, 2, 1, 1]
     assert all(shard.length <= SHARD_BYTES_MAX for shard in plan.shards if shard.requests > 1)
 
@@ -122,9 +138,9 @@ def test_the_shards_hold_every_line_once_with_its_number(kinds: list[str], bom: 
     data = (b"\xef\xbb\xbf" if bom else b"") + b"".join(parts)
     plan = read(data)
     if not numbers:
-        assert not isinstance(plan, Plan)
+        assert not isinstance(plan, Input)
         return
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, Input)
     lines = [
         line for shard in plan.shards for line in read_shard(shard, data[shard.offset : shard.offset + shard.length])
     ]

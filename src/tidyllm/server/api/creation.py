@@ -6,8 +6,9 @@ import msgspec
 
 from tidyllm.server.api.checks import EXPIRY_S_MAX, EXPIRY_S_MIN, check_anchor, check_range
 from tidyllm.server.api.errors import RefusedError, missing, unknown, wrong_type, wrong_value
+from tidyllm.server.lines import MAIN_FIELD
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/moderations")
+ENDPOINTS = tuple(MAIN_FIELD)
 """Those of OpenAI's endpoints whose batches this server runs."""
 COMPLETION_WINDOWS: Mapping[str, int] = {"24h": 86_400}
 """How long a batch may take, in seconds, by the word for it."""

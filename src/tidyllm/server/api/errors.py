@@ -9,8 +9,6 @@ from types import NoneType
 import msgspec
 from starlette.responses import Response
 
-from tidyllm.core.errors import TidyllmError
-
 JSON_TYPE = "application/json"
 _SERVER_FAULT = 500
 _TYPE_WORDS: Mapping[type, str] = {
@@ -23,7 +21,7 @@ _TYPE_WORDS: Mapping[type, str] = {
 }
 
 
-class RefusedError(TidyllmError):
+class RefusedError(Exception):
     """A request that is answered with an error. `status`, `param`, `code` and `headers` are those of the answer."""
 
     def __init__(

@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
+from tidyllm.core.disk import sync_folder
+
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
@@ -19,7 +21,7 @@ class DiskBlobs:
         self._incoming = folder / "incoming"
         for place in (folder, self._kept, self._incoming):
             place.mkdir(mode=0o700, exist_ok=True)
-            _sync(place.parent)
+            sync_folder(place.parent)
         folder.chmod(0o700)
 
     def create(self) -> "DiskWriter":
@@ -62,7 +64,7 @@ class DiskWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._path.replace(target)
-        _sync(target.parent)
+        sync_folder(target.parent)
         self._file.close()
 
     def discard(self) -> None:
@@ -100,11 +102,3 @@ def _remove_unlocked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

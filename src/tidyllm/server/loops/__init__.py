@@ -1,1 +1,1 @@
-"""The background duties: one doer per file."""
+"""The background duties and the worker: one doer per file."""

@@ -1,6 +1,7 @@
 """Reading an uploaded input file once: every line checked, the file cut into shards."""
 
 import asyncio
+import logging
 import math
 from array import array
 from typing import BinaryIO, TypeAlias
@@ -10,28 +11,24 @@ import msgspec
 from tidyllm.core.batch import Problem
 from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line, read_lines
+from tidyllm.core.wire import MIB
 from tidyllm.server.blob import Blobs
+from tidyllm.server.lines import MAIN_FIELD
 from tidyllm.server.records import BatchRecord, Shard
-from tidyllm.server.settings import MIB, Settings
+from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
+log = logging.getLogger(__name__)
+
 SHARDS_WANTED = 64
-"""Shards of a large batch: enough to spread over workers, few enough to sum over at every look."""
+"""Shards of a large batch: enough to spread over workers, few enough to sum over at every look. A very large one has
+more, as `SHARD_REQUESTS_MAX` says."""
 SHARD_REQUESTS_MIN = 16
 SHARD_REQUESTS_MAX = 512
 SHARD_BYTES_MAX = 4 * MIB
 
-MAIN_FIELD = {
-    "/v1/chat/completions": "messages",
-    "/v1/embeddings": "input",
-    "/v1/completions": "prompt",
-    "/v1/responses": "input",
-    "/v1/moderations": "input",
-}
-"""The field of a request body that each endpoint cannot do without."""
 
-
-class Plan(msgspec.Struct, frozen=True):
+class Input(msgspec.Struct, frozen=True):
     """What a good input file holds."""
 
     model: str
@@ -62,7 +59,8 @@ _FIELDS: tuple[tuple[str, type, str], ...] = (
     ("body.model", str, "a string"),
     ("body.stream", bool, "a boolean"),
 )
-"""What every request line must have, in the order in which it is reported; only `stream` may be absent."""
+"""What a request line is checked for, in the order in which it is reported."""
+_OPTIONAL = frozenset({"body.stream"})
 Problems: TypeAlias = tuple[Problem, ...]
 
 
@@ -79,16 +77,27 @@ class Intake:
         """Read the oldest unread batch's input; return whether there was one."""
         batches = await self._store.run(lambda store: store.unread_batches(limit=1))
         for batch in batches:
-            found = await asyncio.to_thread(self._read, batch)
+            found = await self._found(batch)
             now = int(self._clock.now())
-            if isinstance(found, Plan):
+            if isinstance(found, Input):
                 model, shards = found.model, found.shards
                 await self._store.run(lambda s: s.start_batch(batch.id, model=model, shards=shards, now=now))  # noqa: B023
             else:
                 await self._store.run(lambda s: s.fail_batch(batch.id, problems=found, now=now))  # noqa: B023
         return bool(batches)
 
-    def _read(self, batch: BatchRecord) -> Plan | Problems:
+    async def _found(self, batch: BatchRecord) -> Input | Problems:
+        try:
+            return await asyncio.to_thread(self._read, batch)
+        except OSError:
+            raise
+        except Exception:
+            # The next batches wait behind this one: no input, however strange, may hold them up for ever.
+            log.exception("The input of %s cannot be read.", batch.id)
+            message = "The server met an error of its own while it read the input file; its log says more."
+            return (Problem(code="server_error", message=message),)
+
+    def _read(self, batch: BatchRecord) -> Input | Problems:
         missing = f"Cannot find file {batch.input_file_id}, or this project does not have access to it."
         nowhere = (Problem(code="invalid_request", message=missing, param="file_id"),)
         if batch.input_blob is None:
@@ -101,7 +110,7 @@ class Intake:
             return read_input(file, endpoint=batch.endpoint, settings=self._settings)
 
 
-def read_input(file: BinaryIO, *, endpoint: str, settings: Settings) -> Plan | Problems:
+def read_input(file: BinaryIO, *, endpoint: str, settings: Settings) -> Input | Problems:
     """Return a good file's plan, or the problems of a bad one: all of them, up to `problems_max`, with line numbers."""
     check = _Check(endpoint)
     cut = _Cut()
@@ -123,7 +132,7 @@ def read_input(file: BinaryIO, *, endpoint: str, settings: Settings) -> Plan | P
     if check.model is None:
         message = "The input file is empty. Please ensure that the batch contains at least one request."
         return (Problem(code="empty_file", message=message),)
-    return Plan(check.model, cut.shards())
+    return Input(check.model, cut.shards())
 
 
 class _Check:
@@ -215,13 +224,16 @@ def _diagnose(line: Line) -> Problem:
     inner = {f"body.{name}": value for name, value in body.items()} if isinstance(body, dict) else {}
     for param, kind, expected in _FIELDS:
         value = {**fields, **inner}.get(param)
-        if value is None and param != "body.stream":
+        if value is None and param in _OPTIONAL:
+            continue
+        if value is None:
             return _missing(line, param)
         if not isinstance(value, kind):
             return _problem(
                 line, "invalid_type", message=f"Invalid type for '{param}': expected {expected}.", param=param
             )
-    raise AssertionError(f"line {line.number} was refused and has nothing wrong with it")
+    # Of two fields of one name the strict reader met the first, and `fields` holds the last.
+    return _not_json(line)
 
 
 class _Cut:

@@ -36,6 +36,6 @@ class Pruner:
     async def _remove_journals(self) -> None:
         if not self._journals.exists():
             return
-        batch_ids = [folder.name for folder in self._journals.iterdir()]
+        batch_ids = [folder.name for folder in self._journals.iterdir() if folder.is_dir()]
         for batch_id in await self._store.run(lambda store: store.ended_batches(batch_ids)):
             await asyncio.to_thread(shutil.rmtree, self._journals / batch_id)

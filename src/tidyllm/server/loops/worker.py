@@ -1,7 +1,7 @@
 """The worker: leases shards, keeps the upstream busy with their lines, and makes every answer durable.
 
 Its tasks: *attend* leases shards when lines run low and stops batches that were cancelled; one task per *slot* asks
-the upstream a line at a time; *account* syncs the journals and then, only then, tells the database what is done.
+the upstream a line at a time; *commit* syncs the journals, and *tell* then, only then, tells the database what is done.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Journal, Place, Reader, first_answers
 from tidyllm.journals.disk import DiskJournal, make_durable
@@ -36,7 +35,6 @@ class Worker:
         store: StoreThread,
         blobs: Blobs,
         upstream: Upstream,
-        clock: Clock,
         settings: Settings,
         changed: asyncio.Event,
     ) -> None:
@@ -44,7 +42,6 @@ class Worker:
         self._store = store
         self._blobs = blobs
         self._upstream = upstream
-        self._clock = clock
         self._settings = settings
         self._changed = changed
         self._dispatcher = Dispatcher(low=settings.concurrency, hungry=changed)
@@ -54,17 +51,20 @@ class Worker:
         self._journals_opened = 0
         self._dirty: dict[tuple[str, int], Held] = {}
         self._work_written = asyncio.Event()
+        self._work_durable = asyncio.Event()
+        self._shard_done = asyncio.Event()
+        self._untold: dict[tuple[str, int], ShardReport] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`; then give what is in flight a grace time, and give the shards back.
 
-        Raises JournalError, StoreError and the like as they come: the process is then to end, and the next worker
-        goes on from the journals.
+        Raises JournalError, and what the database raises, as they come: the process is then to end, and the next
+        worker goes on from the journals.
         """
         async with asyncio.TaskGroup() as tasks:
             slots = [tasks.create_task(self._slot()) for _ in range(self._settings.concurrency)]
-            account = tasks.create_task(self._account())
+            accounting = [tasks.create_task(self._commit()), tasks.create_task(self._tell())]
             attend = tasks.create_task(self._attend())
             await self._stopping.wait()
             attend.cancel()
@@ -72,9 +72,8 @@ class Worker:
             for stop in self._stops.values():
                 stop.set()
             await asyncio.wait(slots, timeout=self._settings.cancel_grace_s)
-            account.cancel()
-            for slot in slots:
-                slot.cancel()
+            for task in (*accounting, *slots):
+                task.cancel()
         await self._leave()
 
     def stop(self) -> None:
@@ -164,28 +163,33 @@ class Worker:
         self._dirty[held.key] = held
         self._work_written.set()
 
-    async def _account(self) -> None:
-        """Make written answers durable in groups, then report them: ends at once, counts now and then."""
-        unreported: dict[tuple[str, int], ShardReport] = {}
-        reported_at = self._clock.monotonic()
+    async def _commit(self) -> None:
+        """Make written answers durable, those of a short while together."""
         while True:
-            # With counts still to be reported, the wait ends even if nothing new is written.
+            await self._work_written.wait()
+            await asyncio.sleep(self._settings.commit_interval_s)
+            for report in await self._sync():
+                self._untold[report.batch_id, report.number] = report
+                if report.done:
+                    self._shard_done.set()
+            self._work_durable.set()
+
+    async def _tell(self) -> None:
+        """Tell the database what is durable: ends at once, counts now and then."""
+        while True:
+            await self._work_durable.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.count_interval_s if unreported else None):
-                    await self._work_written.wait()
-            if self._work_written.is_set():
-                await asyncio.sleep(self._settings.commit_interval_s)
-                for report in await self._sync():
-                    unreported[report.batch_id, report.number] = report
-            reports = list(unreported.values())
-            due = self._clock.monotonic() - reported_at >= self._settings.count_interval_s
-            if due or any(report.done for report in reports):
-                await self._report(reports)
-                unreported.clear()
-                reported_at = self._clock.monotonic()
+                async with asyncio.timeout(self._settings.count_interval_s):
+                    await self._shard_done.wait()
+            self._work_durable.clear()
+            self._shard_done.clear()
+            reports = list(self._untold.values())
+            self._untold.clear()
+            await self._report(reports)
 
     async def _sync(self) -> list[ShardReport]:
         """Return what is durable now of the shards written to since the last call."""
+        self._close_journals()
         self._work_written.clear()
         reports = [held.report() for held in self._dirty.values()]
         self._dirty.clear()
@@ -193,16 +197,18 @@ class Worker:
         await asyncio.to_thread(_sync_all, [self._journals[one] for one in batch_ids if one in self._journals])
         return reports
 
+    def _close_journals(self) -> None:
+        """Close the journals of batches of which no shard is held; never while another thread syncs them."""
+        for batch_id in self._stops.keys() - {batch_id for batch_id, _ in self._held}:
+            del self._stops[batch_id]
+            if journal := self._journals.pop(batch_id, None):
+                journal.close()
+
     async def _report(self, reports: Sequence[ShardReport]) -> None:
         await self._store.run(lambda store: store.report(self.id, reports))
         for report in reports:
             if report.done:
                 self._held.pop((report.batch_id, report.number), None)
-        held = {batch_id for batch_id, _ in self._held}
-        for batch_id in self._stops.keys() - held:
-            del self._stops[batch_id]
-            if journal := self._journals.pop(batch_id, None):
-                journal.close()
 
     async def _leave(self) -> None:
         """Give back what is held, with all that is durable of it."""

@@ -33,7 +33,6 @@ async def run(life: Life) -> None:
         store=life.store,
         blobs=DiskBlobs(blobs_folder(settings.data)),
         upstream=upstream,
-        clock=clock,
         settings=settings,
         changed=changes.event(),
     )
@@ -47,7 +46,7 @@ async def run(life: Life) -> None:
         watching.cancel()
     await life.store.run(lambda store: store.bury_worker(worker_id, now=int(clock.now())))
     lock.unlink()
-    await client.close()
+    await client.close(wait_s=0)  # What is still in flight has had its grace, and no journal to go to.
 
 
 async def _stop_with(stop: asyncio.Event, worker: Worker) -> None:

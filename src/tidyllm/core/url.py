@@ -1,0 +1,15 @@
+"""What a base URL must look like before anything is sent to it."""
+
+from urllib.parse import urlsplit
+
+from tidyllm.core.errors import SettingError
+
+
+def checked_base_url(url: str, *, called: str = "The base URL") -> str:
+    """Return a base URL without a slash at its end. Raises SettingError for one that cannot be, or holds a password."""
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise SettingError(f"{called} must not hold a user or a password: it is shown and saved.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingError(f"{called} must be like http://127.0.0.1:8000/v1, and not {url!r}.")
+    return url.rstrip("/")

@@ -1,0 +1,20 @@
+import pytest
+
+from tidyllm.core.errors import SettingError
+from tidyllm.core.url import checked_base_url
+
+
+def test_a_base_url_loses_the_slash_at_its_end() -> None:
+    assert checked_base_url("https://api.example.org/v1/") == "https://api.example.org/v1"
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://x", "http://", "http://x/v1?a=b", "http://x/v1#a"])
+def test_what_is_no_base_url_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(SettingError, match="The upstream must be like http://127"):
+        checked_base_url(url, called="The upstream")
+
+
+def test_a_password_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingError) as refused:
+        checked_base_url("http://me:secret@x/v1")
+    assert "secret" not in str(refused.value)
