@@ -223,6 +223,19 @@ def test_settings_that_cannot_work_are_refused(settings: Settings, message: str)
         run(settings, print)
 
 
+def test_a_data_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("something of mine")
+    with pytest.raises(SettingError, match="--data"):
+        run(Settings(data=file), print)
+
+
+def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tidyllm.sqlite3").write_text("something of mine " * 100)
+    with pytest.raises(SettingError, match="not a database"):
+        run(Settings(data=tmp_path), print)
+
+
 def test_a_port_in_use_is_refused_with_advice(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--port"):
         run(Settings(data=tmp_path, port=taken.getsockname()[1]), print)

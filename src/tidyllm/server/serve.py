@@ -36,13 +36,22 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
     _refuse_open_address(settings.host)
     _check_upstream(settings.upstream)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hold(serve_lock(settings.data)) is None:
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = hold(serve_lock(settings.data))
+    except OSError as error:
+        raise SettingError(f"The data folder cannot be used: {error}. Give another with --data.") from error
+    if lock is None:
         raise SettingError(f"Another `tidyllm serve` is running on {settings.data}; stop it or give another --data.")
-    os.umask(0o077)  # The folder may have been there before, open to others: what is kept in it is not for them.
-    migrate(settings.data)
-    with _listen(settings.host, settings.port) as listening:
-        return asyncio.run(_Supervisor(settings, listening, announce).run())
+    # The folder may have been there before, open to others: what is kept in it is not for them.
+    mask = os.umask(0o077)
+    try:
+        migrate(settings.data)
+        with _listen(settings.host, settings.port) as listening:
+            return asyncio.run(_Supervisor(settings, listening, announce).run())
+    finally:
+        os.umask(mask)
+        os.close(lock)
 
 
 def _refuse_open_address(host: str) -> None:

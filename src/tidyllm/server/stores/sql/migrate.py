@@ -6,7 +6,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DatabaseError
 
+from tidyllm.core.errors import SettingError
 from tidyllm.server.stores.sql.engine import database_path, refuse_newer, schema_version, sqlite_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -15,7 +17,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def migrate(data: Path) -> None:
     """Make the data folder and its database where missing, and run the migrations it has not seen, all or none.
 
-    Processes that call this at once take turns. Raises SettingError if the database is newer than this package.
+    Processes that call this at once take turns. Raises SettingError if the database is newer than this package
+    or cannot be used.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(data / "migrate.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -43,5 +46,7 @@ def _upgrade(path: Path) -> None:
             config = migrations()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except DatabaseError as error:
+        raise SettingError(f"The database {path} cannot be brought up to date: {error.orig}.") from error
     finally:
         engine.dispose()
