@@ -16,10 +16,11 @@ from scripts.source import PACKAGE, ROOT, Module, first_sentence, package_module
 from tidyllm import providers
 from tidyllm.cli.main import app
 from tidyllm.core.clock import SystemClock
+from tidyllm.core.wire import MIB
 from tidyllm.provider import find_provider
 from tidyllm.server.api.app import create_app
 from tidyllm.server.blobs.disk import DiskBlobs
-from tidyllm.server.settings import MIB, Settings
+from tidyllm.server.settings import Settings
 from tidyllm.server.store import Store
 from tidyllm.server.thread import StoreThread
 

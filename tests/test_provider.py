@@ -86,6 +86,20 @@ def test_an_address_that_cannot_be_or_holds_a_password_is_refused(url: str) -> N
     assert "pw" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Model, "Encoding objects of type"),
+        ({"schema": {"type": object()}}, "Encoding objects of type"),
+        ({None: 1}, "Only dicts with"),
+        ("\ud800", "surrogates"),
+    ],
+)
+def test_an_extra_field_that_no_request_can_hold_is_refused_by_its_name(value: object, reason: str) -> None:
+    with pytest.raises(SettingError, match=rf"extra= .* 'response_format'.*{reason}"):
+        openai("m", extra={"response_format": value})
+
+
 def test_the_local_server_can_be_moved_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDYLLM_BASE_URL", "http://gpu:9/v1")
     assert local("m").base_url == "http://gpu:9/v1"

@@ -44,7 +44,7 @@ class BatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     input_file_id: str
     path: str
-    """Which of the API's doors its requests go through, as `ChatDialect.path` has it."""
+    """Which of the API's endpoints its requests go to, as `ChatDialect.path` has it."""
     metadata: Mapping[str, str] = {}
     """Notes that the provider keeps with the batch."""
 
@@ -62,7 +62,7 @@ class ChatDialect(Protocol):
 
     @property
     def path(self) -> str:
-        """Return the API's door for chat, as it stands in the lines of a batch."""
+        """Return the API's endpoint for chat, as it stands in the lines of a batch."""
         ...
 
     def body(self, model: str, messages: tuple[Message, ...], *, params: Params) -> dict[str, object]:
@@ -83,10 +83,6 @@ class FilesDialect(Protocol):
 
     def download(self, site: Site, file_id: str, *, sink: Path) -> Call[None]:
         """Write a file's content to `sink` as it comes."""
-        ...
-
-    def delete(self, site: Site, file_id: str) -> Call[None]:
-        """Remove a file at the provider."""
         ...
 
 

@@ -7,7 +7,6 @@ import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TypedDict, Unpack
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,6 +14,7 @@ from tidyllm.core.auth import Auth, Key
 from tidyllm.core.errors import SettingError
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.params import Params
+from tidyllm.core.url import checked_base_url
 from tidyllm.dialect import BatchDialect, ChatDialect, FilesDialect, Site
 
 _DECLARATIONS = "tidyllm.providers"
@@ -83,7 +83,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     def __call__(self, model: str | None = None, **options: Unpack[Options]) -> "Model":
         """Return a model of this provider: `openai("gpt-6-luna", temperature=0)`.
 
-        Raises SettingError for an option that there is not.
+        Raises SettingError for an option that there is not, and for one whose value no request can hold.
         """
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             hint = _nearest(unknown[0], [*Options.__annotations__])
@@ -95,14 +95,14 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             top_p=_as_float(options.get("top_p")),
             seed=options.get("seed"),
             stop=(stop,) if isinstance(stop, str) else None if stop is None else tuple(stop),
-            extra=dict(options.get("extra") or {}),
+            extra=_checked_extra(options.get("extra") or {}),
         )
         key = options.get("api_key")
         return Model(
             provider=self,
             name=model or self.chat_model,
             params=params,
-            base_url=_checked_url(options.get("base_url") or self._base_url()),
+            base_url=checked_base_url(options.get("base_url") or self._base_url()),
             headers=tuple((name, Secret(value)) for name, value in (options.get("headers") or {}).items()),
             key=None if key is None else Secret(key),
         )
@@ -184,10 +184,10 @@ def _as_float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(f"The base URL must begin with http:// or https:// and name a host, not {url!r}.")
-    if parts.username is not None or parts.password is not None:
-        raise SettingError("The base URL must not hold a user or a password: it is shown and saved. Use api_key=.")
-    return url.rstrip("/")
+def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
+    for name, value in extra.items():
+        try:
+            msgspec.json.encode({name: value})
+        except (TypeError, UnicodeEncodeError, RecursionError) as fault:
+            raise SettingError(f"extra= holds a field {name!r} that cannot be written as JSON: {fault}.") from fault
+    return dict(extra)

@@ -158,8 +158,12 @@ def test_missing_doubled_strange_and_unreadable_lines_are_reported(
     api.complete(output=[success(1)], error=error)
     with caplog.at_level(logging.WARNING, "tidyllm"):
         table = fetch_batch(job)
-    assert table["llm_status"].to_list() == ["ok", "pending", "invalid"]
-    assert table["llm_error"].to_list()[1] == "The batch has ended, but its results hold no line for this row."
+    # Not pending: no later fetch can bring it, and who waits until nothing is pending must come to an end.
+    assert table["llm_status"].to_list() == ["ok", "failed", "invalid"]
+    assert (
+        table["llm_error"].to_list()[1]
+        == "The batch has ended, and what there is of its results has no line for this row."
+    )
     assert [record.getMessage().partition(": ")[2][:40] for record in caplog.records] == [
         "This is no line of batch results: Object",
         "1 result lines answer a request that ano",
@@ -209,7 +213,12 @@ def test_a_batch_that_was_refused_as_a_whole_is_an_error_that_lists_why(api: Fak
 def test_a_completed_batch_without_files_is_looked_at_again(api: FakeApi) -> None:
     job = send()
     api.end()
-    assert fetch_batch(job)["llm_status"].to_list() == ["pending"] * 3
+    early = fetch_batch(job)
+    assert early["llm_status"].to_list() == ["pending"] * 3
+    assert (
+        early["llm_error"].to_list()
+        == ["The batch has ended, but its result files are not there yet: fetch again."] * 3
+    )
     api.complete()
     assert fetch_batch(job)["llm_status"].to_list() == ["ok"] * 3
 
@@ -217,7 +226,7 @@ def test_a_completed_batch_without_files_is_looked_at_again(api: FakeApi) -> Non
 def test_one_file_that_is_gone_does_not_cost_the_other(api: FakeApi) -> None:
     job = send()
     api.complete(output=[success(1)], error_file_id="file-gone")
-    assert fetch_batch(job)["llm_status"].to_list() == ["ok", "pending", "pending"]
+    assert fetch_batch(job)["llm_status"].to_list() == ["ok", "failed", "failed"]
 
 
 def test_files_that_are_all_gone_are_an_error(api: FakeApi) -> None:

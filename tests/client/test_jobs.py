@@ -90,7 +90,8 @@ def test_a_file_of_another_format_is_not_guessed_at() -> None:
 @pytest.mark.usefixtures("home")
 def test_a_job_can_be_worked_on_by_one_at_a_time() -> None:
     folder = kept()
-    with folder.locked(), pytest.raises(JobLockedError), JobFolder(folder.path).locked():
+    busy = "'reviews' is still being worked on, perhaps by an earlier call of this program; try again in a moment"
+    with folder.locked(), pytest.raises(JobLockedError, match=busy), JobFolder(folder.path).locked():
         pass
     with folder.locked():
         assert folder.exists

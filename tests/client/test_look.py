@@ -1,6 +1,7 @@
 """Lists of batches, looks at single ones, waiting for them, and asking them to stop."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.client.fake_api import FakeApi, refusal
+from tests.client.fake_api import FakeApi, Fault, refusal
 from tidyllm import (
     Job,
     acancel_batch,
@@ -27,7 +28,16 @@ from tidyllm import (
     using,
     wait_batch,
 )
-from tidyllm.core.errors import BadAnswerError, ConflictError, NotDoneError, NotFoundError, SettingError
+from tidyllm.core.errors import (
+    AuthError,
+    BadAnswerError,
+    ConflictError,
+    ConnectError,
+    NotDoneError,
+    NotFoundError,
+    SettingError,
+)
+from tidyllm.core.wire import Response
 from tidyllm.testing import ManualClock, Player, play
 
 EXCHANGES = Path(__file__).parents[1] / "exchanges" / "openai"
@@ -215,6 +225,70 @@ def test_waiting_ends_when_its_time_is_up_and_the_job_goes_on(api: FakeApi, cloc
     waiting.join(10)
     assert faults[0].status == "validating"
     assert "cancel" not in api.asked
+
+
+def test_waiting_outlasts_an_outage_and_tells_of_it_once(
+    api: FakeApi, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = send()
+    outage: list[Fault] = [ConnectError("No connection.", url="u"), refusal(503, "busy"), refusal(429, "slow down")]
+    api.faults_before["get"] = list(outage)
+    tables: list[pl.DataFrame] = []
+    with caplog.at_level(logging.WARNING, "tidyllm"):
+        waiting = in_background(lambda: tables.append(wait_batch(job, poll_s=1, progress=False)))
+        for _ in outage:
+            clock.wait_for_sleepers(1)
+            clock.advance(1)
+        clock.wait_for_sleepers(1)
+        api.faults_before["get"] = [refusal(500, "again")]
+        clock.advance(1)
+        clock.wait_for_sleepers(1)
+        api.complete()
+        clock.advance(1)
+        waiting.join(10)
+    assert tables[0]["status"].to_list() == ["completed"]
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "a look at it failed, and is tried again until one succeeds: No connection.",
+        "a look at it failed, and is tried again until one succeeds: openai answered 500: again",
+    ]
+
+
+def test_waiting_that_ends_in_an_outage_says_what_was_wrong(api: FakeApi, clock: ManualClock) -> None:
+    job = send()
+    lost = ConnectError("No connection.", url="u")
+    api.faults_before["get"] = [refusal(500, "oops"), lost]
+    faults: list[NotDoneError] = []
+
+    def wait() -> None:
+        with pytest.raises(NotDoneError, match=r"cannot be seen after 1 s") as caught:
+            wait_batch(job, timeout_s=1)
+        faults.append(caught.value)
+
+    waiting = in_background(wait)
+    clock.wait_for_sleepers(1)
+    clock.advance(1)
+    waiting.join(10)
+    assert faults[0].__cause__ is lost
+
+
+def test_waiting_pauses_for_as_long_as_the_provider_asks(api: FakeApi, clock: ManualClock) -> None:
+    job = send()
+    api.faults_before["get"] = [Response(status=429, headers={"retry-after": "300"})]
+    waiting = in_background(lambda: wait_batch(job, progress=False))
+    clock.wait_for_sleepers(1)
+    api.complete()
+    clock.advance(299)
+    assert api.asked[2:] == ["get"]
+    clock.advance(1)
+    waiting.join(10)
+    assert api.asked[2:] == ["get", "get"]
+
+
+def test_waiting_ends_at_once_where_no_waiting_helps(api: FakeApi) -> None:
+    job = send()
+    api.faults_before["get"] = [refusal(401, "Incorrect API key provided")]
+    with pytest.raises(AuthError):
+        wait_batch(job)
 
 
 def test_waiting_for_a_status_that_nobody_knows_is_an_error(api: FakeApi) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidyllm.client.rows import asker, parse_template, row_id
+from tidyllm.client.rows import asker, parse_template, row_ids
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Message, Role
 
@@ -29,6 +29,16 @@ def test_a_column_may_have_any_name_without_braces() -> None:
 
 def test_lists_and_structs_are_written_as_json() -> None:
     assert filled("{tags} {who}", {"tags": ["a", 1], "who": {"name": "ü"}}) == '["a",1] {"name":"ü"}'
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_missing_value_is_an_error_that_says_where(nothing: object) -> None:
+    with pytest.raises(SettingError, match="Row 1 has no value in the column 'text'"):
+        filled("{text}", {"text": nothing})
+
+
+def test_an_empty_text_is_a_value() -> None:
+    assert filled("Rate: {text}", {"text": ""}) == "Rate: "
 
 
 def test_a_missing_column_is_an_error_that_lists_the_columns() -> None:
@@ -63,4 +73,4 @@ def test_a_table_needs_a_prompt() -> None:
 
 
 def test_rows_are_numbered_from_one() -> None:
-    assert row_id(1) == "row-1"
+    assert row_ids(2) == ["row-1", "row-2"]

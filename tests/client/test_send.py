@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +34,7 @@ from tidyllm.testing import ManualClock
 
 ROOT = Path(__file__).parents[2]
 ROWS = pl.DataFrame({"text": ["one", "two"], "stars": [1, 2]})
+AGAIN = "Run the same line again: it goes on where it stopped, and no batch is sent twice."
 
 
 def send(prompt: str = "Rate: {text}", system: str | None = None) -> Job:
@@ -104,7 +107,10 @@ def test_other_rows_and_another_model_are_other_content(api: FakeApi) -> None:
 
 
 def test_a_job_that_another_process_works_on_is_left_alone(api: FakeApi, home: Path) -> None:
-    with JobFolder(home / "reviews").locked(), pytest.raises(JobLockedError):
+    with (
+        JobFolder(home / "reviews").locked(),
+        pytest.raises(JobLockedError, match="'reviews' is still being worked on"),
+    ):
         send()
     assert api.asked == []
 
@@ -157,6 +163,19 @@ def test_a_lost_create_that_does_not_show_yet_is_waited_for_and_never_made_twice
     assert jobs[0].batch_ids == tuple(api.batches)
 
 
+def test_a_lost_create_that_cannot_be_looked_for_is_the_error_that_is_told(api: FakeApi) -> None:
+    # A ConnectError alone would say that nothing was sent, though the batch may run and be billed.
+    lost = BrokenConnectionError("cut", url="u")
+    api.faults_after["create"] = [lost]
+    api.faults_before["page"] = [ConnectError("no network", url="u")]
+    with pytest.raises(BrokenConnectionError) as caught:
+        send()
+    assert caught.value is lost
+    assert "may have been created all the same" in caught.value.__notes__[0]
+    assert send().batch_ids == tuple(api.batches)
+    assert len(api.batches) == 1
+
+
 def test_the_search_passes_over_other_batches_and_stops_at_old_ones(api: FakeApi, clock: ManualClock) -> None:
     for number in range(150):
         send_batch([str(number)], openai("m"))
@@ -205,6 +224,30 @@ def test_a_batch_can_be_sent_inside_a_running_loop_and_awaited(api: FakeApi) -> 
     first, second = asyncio.run(both())
     assert first == second
     assert api.asked == ["upload", "create"]
+
+
+def test_ctrl_c_says_that_the_same_line_goes_on(api: FakeApi) -> None:
+    # Once: the create that may follow before the interrupt is heard must not send another one into the next test.
+    api.on_receipt = lambda route: os.kill(os.getpid(), signal.SIGINT) if route == "upload" else None
+    with pytest.raises(KeyboardInterrupt) as caught:
+        send()
+    assert caught.value.__notes__ == [AGAIN]
+
+
+def test_a_cancelled_send_says_that_the_same_line_goes_on(api: FakeApi, clock: ManualClock) -> None:
+    api.faults_before["create"] = [AnswerTimeoutError("slow", url="u")]
+    with pytest.raises(AnswerTimeoutError):
+        send()
+
+    async def cancelled() -> list[str]:
+        task = asyncio.create_task(asend_batch(ROWS, openai("m"), prompt="Rate: {text}", name="reviews"))
+        await asyncio.to_thread(clock.wait_for_sleepers, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value.__notes__
+
+    assert asyncio.run(cancelled()) == [AGAIN]
 
 
 def test_a_process_killed_at_any_step_leaves_a_job_that_is_sent_once(tmp_path: Path) -> None:

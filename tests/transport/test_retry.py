@@ -50,7 +50,18 @@ def test_refusal_that_waiting_does_not_cure_is_final(code: str, field: str) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"busy", b"[]", b'{"error":"busy"}', b'{"error":{"code":null}}', b'{"error":{"code":"rate_limit"}}']
+    "body",
+    [
+        b"",
+        b"busy",
+        b"[]",
+        b'{"error":"busy"}',
+        b'{"error":{"code":null}}',
+        b'{"error":{"code":"rate_limit"}}',
+        b'{"error":"occup\xe9"}',
+        b'{"error":' + b"[" * 100_000,
+    ],
+    ids=lambda body: repr(body[:30]),
 )
 def test_other_429s_are_tried_again(body: bytes) -> None:
     assert should_retry(ask(), Response(status=429, body=body))

@@ -1,6 +1,8 @@
 """The verbs for batches: list, check, send, wait, fetch and cancel, each with its async twin."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, overload
 
 from tidyllm.client import fetch, look
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 POLL_S = 30.0
 """Longest pause between two looks at a batch; the first ones are shorter."""
+_SAME_AGAIN = "Run the same line again: it goes on where it stopped, and no batch is sent twice."
 
 
 def list_batches(model: Model | str, *, limit: int | None = None) -> "pl.DataFrame":
@@ -117,7 +120,8 @@ def send_batch(
     if dry_run:
         return plan(prepared)
     transport = transport_for(asked)
-    return drive(send(keep(prepared, transport.clock), asked, clock=transport.clock), transport)
+    with _told_if_stopped(_SAME_AGAIN):
+        return drive(send(keep(prepared, transport.clock), asked, clock=transport.clock), transport)
 
 
 @overload
@@ -155,8 +159,9 @@ async def asend_batch(
     if dry_run:
         return plan(prepared)
     transport = transport_for(asked)
-    folder = await asyncio.to_thread(keep, prepared, transport.clock)
-    return await adrive(send(folder, asked, clock=transport.clock), transport)
+    with _told_if_stopped(_SAME_AGAIN):
+        folder = await asyncio.to_thread(keep, prepared, transport.clock)
+        return await adrive(send(folder, asked, clock=transport.clock), transport)
 
 
 def wait_batch(
@@ -169,17 +174,15 @@ def wait_batch(
 ) -> "pl.DataFrame":
     """Wait until a job's batches have ended, and return how, as `check_batch` does; on a terminal a bar shows how far.
 
-    Ctrl-C ends the waiting, never the job. Raises NotDoneError when `timeout_s` seconds have passed.
+    Ctrl-C ends the waiting, never the job. A lost network or a provider in trouble ends neither: it is logged once, and
+    the next look may succeed. Raises NotDoneError when `timeout_s` seconds have passed, with what was wrong at the last
+    look as its cause; AuthError, NotFoundError and their kin at once.
     """
     target = find_target(job, provider)
     transport = transport_for(target.model)
-    try:
-        with batch_bar(target.name, wanted=progress) as show:
-            waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
-            batches = drive(waiting, transport)
-    except KeyboardInterrupt as stop:
-        stop.add_note(_way_on(target))
-        raise
+    with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
+        waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
+        batches = drive(waiting, transport)
     return look.frame_of(batches, target.model)
 
 
@@ -194,13 +197,9 @@ async def await_batch(
     """Do what `wait_batch` does."""
     target = find_target(job, provider)
     transport = transport_for(target.model)
-    try:
-        with batch_bar(target.name, wanted=progress) as show:
-            waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
-            batches = await adrive(waiting, transport)
-    except asyncio.CancelledError as stop:
-        stop.add_note(_way_on(target))
-        raise
+    with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
+        waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
+        batches = await adrive(waiting, transport)
     return look.frame_of(batches, target.model)
 
 
@@ -209,8 +208,9 @@ def fetch_batch(job: Job | str, provider: Model | str | None = None) -> "pl.Data
 
     The table is of the kind that was sent: polars, pandas or Arrow. Every row is there whatever became of it, as
     `llm_status` says: ok, refused, truncated, invalid, failed, expired, cancelled or pending. Everything the provider
-    has is saved in the job's folder before it is read, and fetching again needs no network. A batch that was sent from
-    elsewhere is fetched by its id with `provider`; its rows are then a column `custom_id`.
+    has is saved in the job's folder before it is read; once its files are there, fetching again needs no network. Only
+    rows of a batch whose files are not there yet are pending. A batch that was sent from elsewhere is fetched by its id
+    with `provider`; its rows are then a column `custom_id`.
 
     Raises NotDoneError before the batch has ended; BatchFailedError where it was refused as a whole.
     """
@@ -226,6 +226,16 @@ async def afetch_batch(job: Job | str, provider: Model | str | None = None) -> "
     transport = transport_for(target.model)
     folder = await adrive(fetch.download(target, clock=transport.clock), transport)
     return await asyncio.to_thread(fetch.tabulate, folder, target.model)
+
+
+@contextmanager
+def _told_if_stopped(way_on: str) -> Iterator[None]:
+    """Have whoever stops the block, by Ctrl-C or by cancelling its task, be told how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        stop.add_note(way_on)
+        raise
 
 
 def _way_on(target: Target) -> str:

@@ -1,11 +1,12 @@
 """Files that survive a crash: written whole or not at all, and a lock that dies with its process."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from tidyllm.core.disk import sync_data, sync_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -25,20 +26,9 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     yield part
     with part.open("rb+") as file:
-        os.fsync(file.fileno())
+        sync_data(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder reach the disk; Windows has no such call and needs none."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidyllm.client.disk import sync_folder
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, file_name, job_folder, job_key
-from tidyllm.client.plan import chat_of
-from tidyllm.client.rows import row_id
-from tidyllm.client.targets import Target, batches_of, files_of
+from tidyllm.client.rows import row_ids
+from tidyllm.client.targets import Target, batches_of, chat_of, files_of
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
+from tidyllm.core.disk import sync_folder
 from tidyllm.core.errors import BatchFailedError, NotDoneError, NotFoundError
 from tidyllm.core.jsonl import read_lines
 from tidyllm.core.reply import Answer, Outcome
@@ -27,8 +26,9 @@ _NO_LINE = {
     BatchStatus.CANCELLED: (Outcome.CANCELLED, "The batch was cancelled before this row was run."),
     BatchStatus.EXPIRED: (Outcome.EXPIRED, "The batch's time was up before this row was run."),
 }
-_LOST = (Outcome.PENDING, "The batch has ended, but its results hold no line for this row.")
 """What a row is told that no result line speaks of, by how its batch ended."""
+_LOST = (Outcome.FAILED, "The batch has ended, and what there is of its results has no line for this row.")
+_AWAITED = (Outcome.PENDING, "The batch has ended, but its result files are not there yet: fetch again.")
 _LOG = logging.getLogger("tidyllm")
 
 
@@ -172,9 +172,8 @@ def _answers_in(path: Path, model: Model) -> Iterator[Answer]:
 
 def _reconcile(answers: dict[str, Answer], record: JobRecord) -> dict[str, Answer]:
     """Return one answer for each request of the job; says in the log what is missing and what is too much."""
-    expected = [row_id(number + 1) for number in range(sum(remote.requests for remote in record.remotes))]
-    batch = record.remotes[-1].batch
-    outcome, error = _LOST if batch is None else _NO_LINE.get(batch.status, _LOST)
+    expected = row_ids(sum(remote.requests for remote in record.remotes))
+    outcome, error = _fate_of_missing(record.remotes[-1])
     missing = [custom_id for custom_id in expected if custom_id not in answers]
     if missing:
         _LOG.warning("%s: no result line for %d of %d rows: %s", record.name, len(missing), len(expected), error)
@@ -182,3 +181,9 @@ def _reconcile(answers: dict[str, Answer], record: JobRecord) -> dict[str, Answe
         _LOG.warning("%s: %d result lines answer requests that are not ours.", record.name, len(strange))
     lost = {custom_id: Answer(custom_id=custom_id, outcome=outcome, error=error) for custom_id in missing}
     return answers | lost
+
+
+def _fate_of_missing(remote: Remote) -> tuple[Outcome, str]:
+    if not remote.downloaded or remote.batch is None:
+        return _AWAITED
+    return _NO_LINE.get(remote.batch.status, _LOST)

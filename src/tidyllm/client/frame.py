@@ -6,21 +6,20 @@ This module loads polars, half a second: the others of `client` import it where 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import msgspec
 import narwhals as nw
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
-from tidyllm.client.rows import LIST_COLUMN, Kind
+from tidyllm.client.rows import LIST_COLUMN, TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.errors import SettingError
 from tidyllm.core.reply import Answer, Reply
 
 ROW_ID = "llm_custom_id"
 """Column of `rows.parquet` that says which request belongs to a row."""
-_KINDS: Mapping[str, Kind] = {"polars": "polars", "pandas": "pandas", "pyarrow": "pyarrow"}
 
 _UTC = pl.Datetime("us", "UTC")
 _ANSWER_SCHEMA: Mapping[str, pl.DataType] = {
@@ -36,23 +35,23 @@ _ANSWER_SCHEMA: Mapping[str, pl.DataType] = {
 _BATCH_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[Batch], object]]] = {
     "batch_id": (pl.String(), lambda batch: batch.id),
     "status": (pl.String(), lambda batch: batch.status_word or batch.status.value),
-    "created_at": (_UTC, lambda batch: batch.created_at),
-    "expires_at": (_UTC, lambda batch: batch.expires_at),
+    "created_at": (_UTC, lambda batch: _microseconds(batch.created_at)),
+    "expires_at": (_UTC, lambda batch: _microseconds(batch.expires_at)),
     "request_total": (pl.Int64(), lambda batch: batch.counts.total),
     "request_completed": (pl.Int64(), lambda batch: batch.counts.completed),
     "request_failed": (pl.Int64(), lambda batch: batch.counts.failed),
     "model": (pl.String(), lambda batch: batch.model),
     "endpoint": (pl.String(), lambda batch: batch.endpoint),
-    "completed_at": (_UTC, lambda batch: batch.completed_at),
+    "completed_at": (_UTC, lambda batch: _microseconds(batch.completed_at)),
     "output_file_id": (pl.String(), lambda batch: batch.output_file_id),
     "error_file_id": (pl.String(), lambda batch: batch.error_file_id),
     "input_file_id": (pl.String(), lambda batch: batch.input_file_id),
-    "in_progress_at": (_UTC, lambda batch: batch.in_progress_at),
-    "finalizing_at": (_UTC, lambda batch: batch.finalizing_at),
-    "failed_at": (_UTC, lambda batch: batch.failed_at),
-    "expired_at": (_UTC, lambda batch: batch.expired_at),
-    "cancelling_at": (_UTC, lambda batch: batch.cancelling_at),
-    "cancelled_at": (_UTC, lambda batch: batch.cancelled_at),
+    "in_progress_at": (_UTC, lambda batch: _microseconds(batch.in_progress_at)),
+    "finalizing_at": (_UTC, lambda batch: _microseconds(batch.finalizing_at)),
+    "failed_at": (_UTC, lambda batch: _microseconds(batch.failed_at)),
+    "expired_at": (_UTC, lambda batch: _microseconds(batch.expired_at)),
+    "cancelling_at": (_UTC, lambda batch: _microseconds(batch.cancelling_at)),
+    "cancelled_at": (_UTC, lambda batch: _microseconds(batch.cancelled_at)),
     "tokens_in": (pl.Int64(), lambda batch: None if batch.usage is None else batch.usage.input_tokens),
     "tokens_out": (pl.Int64(), lambda batch: None if batch.usage is None else batch.usage.output_tokens),
     "error": (pl.String(), lambda batch: "\n".join(map(str, batch.problems)) or None),
@@ -67,7 +66,8 @@ class Table:
     """A user's table of whatever kind, with the few things that a job needs of it."""
 
     def __init__(self, frame: nw.DataFrame[IntoDataFrame]) -> None:
-        self.kind: Kind = _KINDS[frame.implementation.value]
+        # `read_table` lets no other kind through.
+        self.kind = cast("TableKind", frame.implementation.value)
         self.columns = tuple(frame.columns)
         self.height = len(frame)
         self._frame = frame
@@ -96,7 +96,7 @@ def read_table(data: list[str] | IntoDataFrame) -> Table:
     Raises SettingError for anything else, and for columns that answers would collide with.
     """
     frame = _opened(data)
-    if frame.implementation.value not in _KINDS:
+    if frame.implementation.value not in get_args(TableKind):
         raise SettingError(f"A {frame.implementation.value} table is not taken: give polars, pandas or Arrow.")
     if odd := [name for name in frame.columns if not isinstance(name, str)]:
         raise SettingError(f"A column is called {odd[0]!r}: names of columns must be text.")
@@ -105,7 +105,7 @@ def read_table(data: list[str] | IntoDataFrame) -> Table:
     return Table(frame)
 
 
-def join_answers(rows: Path, kind: Kind, *, answers: Mapping[str, Answer]) -> pl.DataFrame:
+def join_answers(rows: Path, kind: TableKind, *, answers: Mapping[str, Answer]) -> pl.DataFrame:
     """Return the rows that `Table.save` wrote, with the columns of their answers, as the kind of table they were.
 
     Type checkers are told of the usual kind alone.
@@ -134,8 +134,7 @@ def batches_frame(batches: Iterable[Batch], *, provider: str) -> pl.DataFrame:
     """Return a table of batches, all its columns typed, however many there are."""
     found = list(batches)
     columns = [
-        pl.Series(name, [_microseconds(value) if kind == _UTC else value for value in map(read, found)], dtype=kind)
-        for name, (kind, read) in _BATCH_COLUMNS.items()
+        pl.Series(name, [read(batch) for batch in found], dtype=kind) for name, (kind, read) in _BATCH_COLUMNS.items()
     ]
     columns.insert(_PROVIDER_AT, pl.Series("provider", [provider] * len(found), dtype=pl.String))
     return pl.DataFrame(columns)
@@ -180,7 +179,7 @@ def _answer_row(answer: Answer) -> tuple[object, ...]:
     )
 
 
-def _as_kind(frame: pl.DataFrame, kind: Kind) -> IntoDataFrame:
+def _as_kind(frame: pl.DataFrame, kind: TableKind) -> IntoDataFrame:
     """Return a table of ours as another library's; pandas keeps whole numbers whole where some are missing."""
     if kind == "polars":
         return frame
@@ -192,5 +191,5 @@ def _as_kind(frame: pl.DataFrame, kind: Kind) -> IntoDataFrame:
     return pandas
 
 
-def _microseconds(value: object) -> int | None:
-    return None if value is None else int(str(value)) * _MICROSECONDS
+def _microseconds(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * _MICROSECONDS

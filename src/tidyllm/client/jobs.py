@@ -5,7 +5,7 @@
     rows.parquet            the rows and the ids of their requests; missing where a batch of elsewhere was fetched
     requests.jsonl          the requests as they are uploaded
     raw/<batch id>/         the provider's result files, as downloaded
-    .lock                   held while a process changes the job
+    .lock                   held while the job is being changed
 """
 
 import os
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from tidyllm.client.disk import exclusive, sync_folder, write_durably
-from tidyllm.client.rows import Kind
+from tidyllm.client.disk import exclusive, write_durably
+from tidyllm.client.rows import TableKind
 from tidyllm.core.batch import Batch
+from tidyllm.core.disk import sync_folder
 from tidyllm.core.errors import JobChangedError, JobError, JobLockedError, JobNotFoundError, SettingError
 from tidyllm.provider import Model, find_provider
 
@@ -58,7 +59,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     base_url: str
     model: str | None
-    kind: Kind | None
+    kind: TableKind | None
     """The kind of table the rows came in; null where there are no rows."""
     created_at: float
     """Seconds since 1970 UTC."""
@@ -126,16 +127,21 @@ class JobFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from changing the job while the block runs; the folder is made if need be.
+        """Keep everybody else from changing the job while the block runs; the folder is made if need be.
 
-        Raises JobLockedError if another one is at it.
+        Raises JobLockedError while somebody is at it: another process, or an interrupted call of this one whose
+        request is still under way.
         """
         for folder in (self.path.parent, self.path):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             sync_folder(folder.parent)
         with exclusive(self.path / ".lock") as mine:
             if not mine:
-                raise JobLockedError(f"Another process is working on the job {self.name!r}.", name=self.name)
+                raise JobLockedError(
+                    f"The job {self.name!r} is still being worked on, perhaps by an earlier call of this program; "
+                    "try again in a moment.",
+                    name=self.name,
+                )
             yield
 
 

@@ -1,12 +1,21 @@
 """Looking at batches: lists, single ones, waiting for them, and asking them to stop."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidyllm.client.targets import Target, batches_of
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
-from tidyllm.core.errors import BadAnswerError, NotDoneError, SettingError
+from tidyllm.core.errors import (
+    ApiError,
+    BadAnswerError,
+    NotDoneError,
+    RateLimitError,
+    ServerError,
+    SettingError,
+    TransportError,
+)
 from tidyllm.core.wire import Call, Sleep
 from tidyllm.provider import Model
 
@@ -18,6 +27,9 @@ _PAGE_FIRST = 20
 _PAGE_MAX = 100
 _PAUSE_FIRST_S = 1.0
 _PAUSE_GROWTH = 1.5
+_ASKED_PAUSE_MAX_S = 3_600.0
+"""Longest pause that a provider can ask for between two looks."""
+_LOG = logging.getLogger("tidyllm")
 
 
 def list_all(model: Model, *, limit: int | None) -> Call[tuple[Batch, ...]]:
@@ -63,29 +75,36 @@ def wait(
 ) -> Call[tuple[Batch, ...]]:
     """Return the batches once all have ended; `show`, if there is one, is called with each look at them.
 
-    Looks often at first and every `poll_s` later. Raises NotDoneError after `timeout_s`, and for a status that is
-    not known to be an end or the way to one.
+    Looks often at first and every `poll_s` later; a look that fails for want of a network or of a working provider is
+    made again. Raises NotDoneError after `timeout_s`, and for a status that is not known to be an end or the way to
+    one.
     """
-    began, pause = clock.monotonic(), _PAUSE_FIRST_S
+    began, pause, word = clock.monotonic(), _PAUSE_FIRST_S, "unknown"
+    outage: TransportError | ServerError | RateLimitError | None = None
     while True:
-        batches = yield from look(target)
-        if show is not None:
-            show(batches)
-        unended = [batch for batch in batches if not batch.status.ended]
-        if not unended:
-            return batches
-        word = unended[0].status_word or unended[0].status.value
-        if unended[0].status_word is not None:
-            raise NotDoneError(
-                f"{target.name}: the provider's status {word!r} is unknown here, so nobody can say whether to wait.",
-                name=target.name,
-                status=word,
-            )
+        try:
+            batches = yield from look(target)
+        except (TransportError, ServerError, RateLimitError) as fault:
+            if outage is None:
+                _LOG.warning("%s: a look at it failed, and is tried again until one succeeds: %s", target.name, fault)
+            outage = fault
+        else:
+            outage = None
+            if show is not None:
+                show(batches)
+            unended = [batch for batch in batches if not batch.status.ended]
+            if not unended:
+                return batches
+            word = _known_word(unended[0], target.name)
         left = float("inf") if timeout_s is None else timeout_s - (clock.monotonic() - began)
         if left <= 0:
-            told = f"{target.name} is still {word} after {timeout_s:g} s."
-            raise NotDoneError(f"{told} It goes on: wait again, or fetch it later.", name=target.name, status=word)
-        yield Sleep(min(pause, poll_s, left))
+            told = f"is still {word}" if outage is None else "cannot be seen"
+            raise NotDoneError(
+                f"{target.name} {told} after {timeout_s:g} s. It goes on: wait again, or fetch it later.",
+                name=target.name,
+                status=word,
+            ) from outage
+        yield Sleep(min(max(min(pause, poll_s), _asked_pause_s(outage)), left))
         pause *= _PAUSE_GROWTH
 
 
@@ -95,6 +114,23 @@ def frame_of(batches: tuple[Batch, ...], model: Model) -> "pl.DataFrame":
     from tidyllm.client.frame import batches_frame  # noqa: PLC0415
 
     return batches_frame(batches, provider=model.provider.name)
+
+
+def _known_word(batch: Batch, name: str) -> str:
+    """Return where a batch stands. Raises NotDoneError for a word that may be an end or not."""
+    if batch.status_word is None:
+        return batch.status.value
+    raise NotDoneError(
+        f"{name}: the provider's status {batch.status_word!r} is unknown here, so nobody can say whether to wait.",
+        name=name,
+        status=batch.status_word,
+    )
+
+
+def _asked_pause_s(fault: TransportError | ApiError | None) -> float:
+    """Return how long the provider asks to be left alone."""
+    asked_s = fault.retry_after_s if isinstance(fault, ApiError) else None
+    return min(asked_s or 0.0, _ASKED_PAUSE_MAX_S)
 
 
 def _each(target: Target, ask: Callable[[str], Call[Batch]]) -> Call[tuple[Batch, ...]]:

@@ -8,12 +8,12 @@ import msgspec
 
 from tidyllm.client.disk import replacing, write_durably
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, job_folder, job_key, refuse_change
-from tidyllm.client.rows import asker, row_id
-from tidyllm.client.targets import batches_of, files_of
+from tidyllm.client.rows import asker, row_ids
+from tidyllm.client.targets import batches_of, chat_of, files_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Call, Request
-from tidyllm.dialect import BatchOrder, ChatDialect
+from tidyllm.dialect import BatchOrder
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
             refuse_change(folder.read(), prepared.parts)
             return folder
         with replacing(folder.rows) as part:
-            prepared.table.save(part, [row_id(number) for number in range(1, prepared.table.height + 1)])
+            prepared.table.save(part, row_ids(prepared.table.height))
         write_durably(folder.requests, prepared.lines)
         folder.write(_intent(prepared, created_at=clock.now(), token=token_hex(16)))
     return folder
@@ -139,13 +139,6 @@ def order_of(record: JobRecord, model: Model, *, input_file_id: str) -> BatchOrd
     return BatchOrder(input_file_id=input_file_id, path=chat_of(model).path, metadata=notes)
 
 
-def chat_of(model: Model) -> ChatDialect:
-    """Return how the provider speaks of chat. Raises SettingError where it has none."""
-    if model.provider.chat is None:
-        raise SettingError(f"{model.provider.name} has no chat.")
-    return model.provider.chat
-
-
 def _lines(table: "Table", model: Model, *, prompt: str | None, system: str | None) -> Iterator[bytes]:
     if model.name is None:
         raise SettingError(
@@ -153,9 +146,9 @@ def _lines(table: "Table", model: Model, *, prompt: str | None, system: str | No
         )
     chat, batches = chat_of(model), batches_of(model)
     ask = asker(prompt, system, columns=table.columns)
-    for number, messages in enumerate(ask(table.rows()), 1):
+    for custom_id, messages in zip(row_ids(table.height), ask(table.rows()), strict=True):
         body = chat.body(model.name, messages, params=model.params)
-        yield batches.line(row_id(number), path=chat.path, body=body) + b"\n"
+        yield batches.line(custom_id, path=chat.path, body=body) + b"\n"
 
 
 def _limited(lines: Iterator[bytes], model: Model) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """From the rows of a table and a prompt template to what is asked of a model."""
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -10,7 +11,7 @@ import msgspec
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Message, Role
 
-Kind: TypeAlias = Literal["polars", "pandas", "pyarrow"]
+TableKind: TypeAlias = Literal["polars", "pandas", "pyarrow"]
 """The tables that are taken; what comes in goes out."""
 LIST_COLUMN = "prompt"
 """The column that a plain list of texts becomes."""
@@ -32,7 +33,7 @@ class Template(msgspec.Struct, frozen=True):
     def fill(self, row: Mapping[str, object], *, number: int) -> str:
         """Return the text for one row; braces inside the data are data.
 
-        Raises SettingError for an empty cell, named by the row's 1-based `number`.
+        Raises SettingError for a missing value, named by the row's 1-based `number`.
         """
         return "".join(_cell(row, text, number=number) if is_column else text for text, is_column in self.pieces)
 
@@ -51,9 +52,9 @@ def parse_template(text: str, *, what: str, columns: Sequence[str]) -> Template:
     return template
 
 
-def row_id(number: int) -> str:
-    """Return what the request of the row with that 1-based number is called."""
-    return f"row-{number}"
+def row_ids(count: int) -> list[str]:
+    """Return what the requests of so many rows are called, in their order."""
+    return [f"row-{number}" for number in range(1, count + 1)]
 
 
 def asker(
@@ -99,7 +100,7 @@ def _cell(row: Mapping[str, object], column: str, *, number: int) -> str:
     value = row[column]
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         raise SettingError(
             f"Row {number} has no value in the column {column!r}, which the prompt needs: fill it or leave the row out."
         )

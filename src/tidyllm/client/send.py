@@ -74,7 +74,7 @@ class _Sending:
             if not _may_have_arrived(fault):
                 self._save(tried_at=None)
                 raise
-            found = yield from self._look()
+            found = yield from self._look_if_possible()
             if found is None:
                 fault.add_note(
                     "The batch may have been created all the same. Give the same rows to send_batch again, under the "
@@ -82,6 +82,14 @@ class _Sending:
                 )
                 raise
             return found
+
+    def _look_if_possible(self) -> Call[Batch | None]:
+        """Return what `_look` does, and none where it fails: whoever looks has a worse fault to tell of."""
+        try:
+            return (yield from self._look())
+        except TidyllmError as fault:
+            _LOG.warning("%s: its batch could not be looked for: %s", self.record.name, fault)
+            return None
 
     def _look_twice(self, tried_at: float) -> Call[Batch | None]:
         found = yield from self._look()

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from tidyllm.client.jobs import Job, JobFolder, find_job, model_of
+from tidyllm.client.jobs import Job, JobFolder, batch_ids, find_job, model_of
 from tidyllm.core.errors import JobError, JobNotFoundError, SettingError
-from tidyllm.dialect import BatchDialect, FilesDialect
+from tidyllm.dialect import BatchDialect, ChatDialect, FilesDialect
 from tidyllm.provider import Model, resolve_model
 
 
@@ -53,20 +53,22 @@ def files_of(model: Model) -> FilesDialect:
     return model.provider.files
 
 
+def chat_of(model: Model) -> ChatDialect:
+    """Return how the provider speaks of chat. Raises SettingError where it has none."""
+    if model.provider.chat is None:
+        raise SettingError(f"{model.provider.name} has no chat.")
+    return model.provider.chat
+
+
 def _of_job(folder: JobFolder, given: Model | None) -> Target:
     record = folder.read()
     if given is not None and given.provider.name != record.provider:
         raise SettingError(f"The job {folder.name!r} was sent to {record.provider}, not to {given.provider.name}.")
-    batches = [remote.batch for remote in record.remotes]
-    if None in batches:
+    known = batch_ids(record)
+    if len(known) < len(record.remotes):
         raise JobError(
             f"The job {folder.name!r} was not sent to its end: give the same rows to send_batch again, under the same "
             "name. What the provider has already is found and not sent twice.",
             name=folder.name,
         )
-    return Target(
-        name=folder.name,
-        model=given or model_of(record),
-        folder=folder,
-        batch_ids=tuple(batch.id for batch in batches if batch is not None),
-    )
+    return Target(name=folder.name, model=given or model_of(record), folder=folder, batch_ids=known)

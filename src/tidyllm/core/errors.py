@@ -21,7 +21,7 @@
   * JobError                  a job on disk and what was asked of it do not go together
     * JobNotFoundError        there is no job of that name
     * JobChangedError         a job of that name exists with other content
-    * JobLockedError          another process is working on the job
+    * JobLockedError          the job is still being worked on
     * NotDoneError            the batch has not ended yet
     * BatchFailedError        the provider refused the batch as a whole; nothing was run
   * JournalError              an append-only log cannot be written or is not one
@@ -156,7 +156,7 @@ class JobChangedError(JobError):
 
 
 class JobLockedError(JobError):
-    """Another process is working on the job."""
+    """The job is still being worked on, by another process or an earlier call of this one."""
 
 
 class NotDoneError(JobError):

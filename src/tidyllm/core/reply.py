@@ -20,7 +20,7 @@ class Outcome(str, Enum):
     """Not run before the batch's time was up."""
     CANCELLED = "cancelled"
     PENDING = "pending"
-    """No answer so far."""
+    """Nothing is known of it so far, but may be later."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +39,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of the answer, reasoning included."""
     id: str | None = None
     """The provider's name for this answer."""
-    raw: bytes = b""
-    """The answer's body as it came."""
 
     @property
     def outcome(self) -> Outcome:
@@ -60,9 +58,5 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     reply: Reply | None = None
     error: str | None = None
     """What went wrong, for a person."""
-    code: str | None = None
-    """What went wrong, in the provider's word for it."""
-    status: int | None = None
-    """HTTP status of a request that failed."""
     request_id: str | None = None
     """What to name when asking the provider about it."""

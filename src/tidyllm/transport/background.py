@@ -14,6 +14,7 @@ import msgspec
 
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request, Response
+from tidyllm.transport.fork import refuse_fork
 
 if TYPE_CHECKING:
     from tidyllm.transport.http import HttpClient
@@ -111,11 +112,7 @@ class Background:
         if running is None:
             with self._lock:
                 running = self._running = self._running or self._start()
-        if running.pid != os.getpid():
-            raise SettingError(
-                "This process was forked from one that had already used tidyllm, whose threads did not come along. "
-                'Start worker processes with multiprocessing\'s "spawn", or make the first request after the fork.'
-            )
+        refuse_fork(running.pid)
         return running
 
     def _start(self) -> _Running:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from pyreqwest.response import ResponseBodyReader
 
+from tidyllm.core.disk import sync_data
 from tidyllm.core.wire import MIB
 
 PIECE_BYTES = MIB
@@ -35,4 +36,4 @@ async def save(reader: ResponseBodyReader, sink: Path) -> None:
 
 def _sync(file: BinaryIO) -> None:
     file.flush()
-    os.fsync(file.fileno())
+    sync_data(file.fileno())

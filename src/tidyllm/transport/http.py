@@ -23,6 +23,7 @@ from tidyllm.core.wire import Request, Response
 from tidyllm.transport.connect import connect, trusted
 from tidyllm.transport.download import save
 from tidyllm.transport.faults import translate, without_secrets
+from tidyllm.transport.fork import refuse_fork
 from tidyllm.transport.shield import unbroken
 from tidyllm.transport.upload import upload_of
 
@@ -45,8 +46,7 @@ class HttpClient:
     def __init__(self, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
         self._proxy = proxy
         self._certificates = trusted(ca_file, os.environ.get("SSL_CERT_FILE"))
-        self._pid = _network_pid()
-        self._check_process()
+        refuse_fork(_network_pid())
         self._clients: dict[float | None, Client] = {}
         self._client()
         self._exchanging: set[asyncio.Task[object] | None] = set()
@@ -83,12 +83,8 @@ class HttpClient:
             await client.close()
         await _settle()
 
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():
-            raise SettingError(_FORKED)
-
     def _check_usable(self) -> None:
-        self._check_process()
+        refuse_fork(_network_pid())
         if self._idle is not None:
             raise SettingError("The HTTP client is closed.")
 
@@ -164,12 +160,6 @@ class HttpClient:
         if silence_s not in self._clients:
             self._clients[silence_s] = connect(self._proxy, self._certificates, silence_s=silence_s)
         return self._clients[silence_s]
-
-
-_FORKED = (
-    "This process was forked from one that had already used the network, whose threads did not come along. "
-    'Start worker processes with multiprocessing\'s "spawn", or make the first request after the fork.'
-)
 
 
 @functools.cache

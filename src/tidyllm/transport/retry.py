@@ -76,7 +76,7 @@ def _is_final(answer: Response) -> bool:
         return False
     try:
         body = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     error = body.get("error") if isinstance(body, dict) else None
     return isinstance(error, dict) and not QUOTA_CODES.isdisjoint(

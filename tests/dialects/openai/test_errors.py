@@ -71,7 +71,10 @@ def test_a_wrong_key_says_where_it_came_from() -> None:
         (b" ", None),
         (b"{}", None),
         (b"x" * 1_000, "x" * 500),
+        (b'{"error":"occup\xe9"}', '{"error":"occup\ufffd"}'),
+        (b'{"a":' + b"[" * 100_000, '{"a":' + "[" * 495),
     ],
+    ids=lambda value: repr(value)[:30],
 )
 def test_an_error_is_read_as_far_as_it_can_be(body: bytes, message: str | None) -> None:
     assert read_error(body).message == message
@@ -85,4 +88,6 @@ def test_a_success_that_is_something_else_is_an_error_that_shows_it() -> None:
     with pytest.raises(BadAnswerError, match="<html>") as caught:
         decode(b"<html>", dict, site=SITE)
     assert caught.value.body == b"<html>"
+    with pytest.raises(BadAnswerError):
+        decode(b"[" * 100_000, dict, site=SITE)
     assert decode(b'{"a": 1}', dict, site=SITE) == {"a": 1}

@@ -10,17 +10,15 @@ from tidyllm.core.errors import BadAnswerError
 from tidyllm.core.reply import Answer, Outcome, Reply
 from tidyllm.core.wire import Call, Repeat, Request
 from tidyllm.dialect import BatchOrder, BatchPage, ResultFile, Site
-from tidyllm.dialects.openai.errors import ErrorBody, decode, read_error, success
+from tidyllm.dialects.openai.errors import UNREADABLE, ErrorBody, decode, read_error, success
 from tidyllm.dialects.openai.shapes import BatchList, BatchObject, NamedLine, ResultLine, ResultResponse
 
 _ENDED_SO = {"batch_expired": Outcome.EXPIRED, "batch_cancelled": Outcome.CANCELLED}
 """Codes of requests that were never run; every other one is a failure; spec/openai-batch 6.2."""
 
 
-class Batches(msgspec.Struct, frozen=True, kw_only=True):
-    """The Batch API, with what differs between those who have it."""
-
-    completion_window: str = "24h"
+class Batches(msgspec.Struct, frozen=True):
+    """The Batch API."""
 
     def page(self, site: Site, *, limit: int, after: str | None = None) -> Call[BatchPage]:
         """Return at most `limit` batches, newest first, after the one that the last page ended with."""
@@ -40,7 +38,7 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
         said = {
             "input_file_id": order.input_file_id,
             "endpoint": order.path,
-            "completion_window": self.completion_window,
+            "completion_window": "24h",
             "metadata": dict(order.metadata),
         }
         response = yield _post(site, "/batches", body=msgspec.json.encode(said), repeat=Repeat.NEVER)
@@ -67,7 +65,7 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             said = msgspec.json.decode(line, type=ResultLine)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+        except UNREADABLE as fault:
             return _unread(line, fault)
         if said.response is not None and said.response.ok:
             return _answered(said.custom_id, said.response, read=read)
@@ -97,7 +95,7 @@ def _unread(line: bytes, fault: Exception) -> Answer:
     error = f"This is no line of batch results: {fault}"
     try:
         custom_id = msgspec.json.decode(line, type=NamedLine).custom_id
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise BadAnswerError(error, body=line) from fault
     return Answer(custom_id=custom_id, outcome=Outcome.INVALID, error=error)
 
@@ -113,7 +111,5 @@ def _failed(said: ResultLine) -> Answer:
         custom_id=said.custom_id,
         outcome=_ENDED_SO.get(code or "", Outcome.FAILED),
         error=message if response.status_code is None else f"{response.status_code}: {message}",
-        code=code,
-        status=response.status_code,
         request_id=response.request_id or None,
     )

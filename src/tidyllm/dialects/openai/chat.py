@@ -6,6 +6,7 @@ from tidyllm.core.errors import BadAnswerError, SettingError
 from tidyllm.core.message import Message
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Reply
+from tidyllm.dialects.openai.errors import UNREADABLE
 
 
 class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a successful answer says. Raises BadAnswerError when it is not as documented."""
         try:
             said = msgspec.json.decode(body, type=_Completion)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+        except UNREADABLE as fault:
             raise BadAnswerError(f"This is no chat completion: {fault}", body=body) from fault
         if not said.choices:
             raise BadAnswerError("The chat completion holds no answer (choices is empty).", body=body)
@@ -52,7 +53,6 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             tokens_in=usage.prompt_tokens,
             tokens_out=usage.completion_tokens,
             id=said.id or None,
-            raw=body,
         )
 
 

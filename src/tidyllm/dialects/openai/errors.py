@@ -11,6 +11,8 @@ from tidyllm.dialect import Site
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON they should be; the last one where they are nested too deep."""
 _SHOWN_CHARACTERS = 500
 
 
@@ -27,7 +29,7 @@ def read_error(body: bytes) -> ErrorBody:
     """Return what an error answer says, as far as it can be made out; never raises."""
     try:
         said = msgspec.json.decode(body, type=_ErrorAnswer)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         shown = body.decode(errors="replace").strip()[:_SHOWN_CHARACTERS]
         return ErrorBody(message=None if shown in ("", "null") else shown)
     if isinstance(said.error, ErrorBody):
@@ -67,7 +69,7 @@ def decode(body: bytes, shape: type[T], *, site: Site) -> T:
     """Return a successful answer's body as what it should be. Raises BadAnswerError."""
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+    except UNREADABLE as fault:
         shown = body[:_SHOWN_CHARACTERS].decode(errors="replace")
         raise BadAnswerError(
             f"{site.provider} answered with something else than its documentation says ({fault}): {shown}", body=body

@@ -1,4 +1,4 @@
-"""The Files API: sending, fetching and removing a file; spec/openai-batch 2."""
+"""The Files API: sending and fetching a file; spec/openai-batch 2."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -40,15 +40,5 @@ class Files(msgspec.Struct, frozen=True):
             headers=site.headers,
             auth=site.auth,
             sink=sink,
-        )
-        success(response, site)
-
-    def delete(self, site: Site, file_id: str) -> Call[None]:
-        """Remove a file at the provider."""
-        response = yield Request(
-            method="DELETE",
-            url=f"{site.base_url}/files/{quote(file_id, safe='')}",
-            headers=site.headers,
-            auth=site.auth,
         )
         success(response, site)

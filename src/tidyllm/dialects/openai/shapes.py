@@ -1,4 +1,4 @@
-"""The objects of the Batch API as they come over the wire; unknown fields pass, nulls and "" ids are no ids."""
+"""The Batch API's objects on the wire; unknown fields pass, and an id that is null or empty means there is none."""
 
 import msgspec
 
