@@ -83,6 +83,15 @@ def test_a_second_fetch_needs_no_network(api: FakeApi, give: "object") -> None:
     assert api.asked == ["upload", "create", "get", "content"]
 
 
+def test_files_that_were_removed_here_are_downloaded_again(api: FakeApi, home: Path) -> None:
+    job = send()
+    api.complete()
+    first = fetch_batch(job)
+    for file in home.glob("reviews/raw/*/*"):
+        file.unlink()
+    assert fetch_batch(job).equals(first)
+
+
 def test_a_fetch_can_be_awaited(api: FakeApi) -> None:
     send()
     api.complete()

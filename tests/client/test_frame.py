@@ -36,6 +36,13 @@ def test_the_digest_depends_on_names_values_and_order() -> None:
     assert len({read_table(table).digest() for table in tables}) == len(tables)
 
 
+def test_the_digest_tells_apart_what_json_does_not() -> None:
+    infinite = [pl.DataFrame({"x": [value]}) for value in (float("inf"), float("-inf"), float("nan"), None)]
+    moment = pl.DataFrame({"x": ["2020-01-01T00:00:00"]})
+    tables = [*infinite, moment, moment.with_columns(pl.col("x").str.to_datetime())]
+    assert len({read_table(table).digest() for table in tables}) == len(tables)
+
+
 def test_every_usual_type_can_be_hashed() -> None:
     row = {
         "a": True,

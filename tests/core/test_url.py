@@ -14,6 +14,12 @@ def test_what_is_no_base_url_is_refused_by_its_name(url: str) -> None:
         checked_base_url(url, called="The upstream")
 
 
+@pytest.mark.parametrize("url", ["http://x:99999/v1", "http://x:abc/v1", "http://[::1/v1"])
+def test_what_cannot_be_taken_apart_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match="The base URL cannot be"):
+        checked_base_url(url)
+
+
 def test_a_password_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingError) as refused:
         checked_base_url("http://me:secret@x/v1")

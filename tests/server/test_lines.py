@@ -101,3 +101,8 @@ def test_a_body_nested_as_deep_as_can_be_read_makes_a_line_that_can() -> None:
 def test_a_byte_order_mark_is_no_json() -> None:
     with pytest.raises(ValueError, match="BOM"):
         read_answer(b"\xef\xbb\xbf{}")
+
+
+@pytest.mark.parametrize("tokens", [-1, 2**61, 2**63, 2**200])
+def test_usage_that_cannot_be_is_no_usage(tokens: int) -> None:
+    assert read_answer(b'{"usage":{"prompt_tokens":%d,"completion_tokens":3}}' % tokens).input_tokens == 0

@@ -40,12 +40,12 @@ def download(target: Target, *, clock: Clock) -> Call[JobFolder]:
     folder = target.folder
     if folder is None:
         folder = yield from _adopt(target, clock)
-    if all(remote.downloaded for remote in folder.read().remotes):
+    if all(_is_here(folder, remote, model=target.model) for remote in folder.read().remotes):
         return folder
     with folder.locked():
         record = folder.read()
         for index, remote in enumerate(record.remotes):
-            if not remote.downloaded:
+            if not _is_here(folder, remote, model=target.model):
                 changed = yield from _download_one(folder, remote, model=target.model)
                 remotes = (*record.remotes[:index], changed, *record.remotes[index + 1 :])
                 record = msgspec.structs.replace(record, remotes=remotes)
@@ -91,6 +91,14 @@ def _adopt(target: Target, clock: Clock) -> Call[JobFolder]:
             )
         )
     return folder
+
+
+def _is_here(folder: JobFolder, remote: Remote, *, model: Model) -> bool:
+    """Return whether a batch's results were downloaded, and nobody has removed all of them since."""
+    if not remote.downloaded or remote.batch is None:
+        return False
+    files = batches_of(model).result_files(remote.batch)
+    return not files or any((folder.raw(remote.batch.id) / file.name).exists() for file in files)
 
 
 def _download_one(folder: JobFolder, remote: Remote, *, model: Model) -> Call[Remote]:

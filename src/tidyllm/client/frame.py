@@ -4,6 +4,7 @@ This module loads polars, half a second: the others of `client` import it where 
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -59,6 +60,7 @@ _BATCH_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[Batch], object]]] = {
 }
 """The columns of every table of batches, with `provider` put in after the seventh."""
 _PROVIDER_AT = 7
+_JSON_TYPES = (str, int, bool, list, dict, type(None))
 _MICROSECONDS = 1_000_000
 
 
@@ -81,7 +83,8 @@ class Table:
         """Return a hash of the columns' names and of all values, the same in every process."""
         state = hashlib.sha256(_canonical(self.columns))
         for row in self.rows():
-            state.update(b"\n" + _canonical(tuple(row.values())))
+            values = tuple(row.values())
+            state.update(b"\n" + _canonical((*values, *filter(None, map(_unlike_json, values)))))
         return state.hexdigest()
 
     def save(self, path: Path, ids: Sequence[str]) -> None:
@@ -163,6 +166,13 @@ def _canonical(values: tuple[object, ...]) -> bytes:
         return msgspec.json.encode(values, order="deterministic")
     except TypeError as fault:
         raise SettingError(f"A cell holds what cannot be written down: {fault}.") from fault
+
+
+def _unlike_json(value: object) -> str | None:
+    """Return what JSON would not tell of a cell: which infinity it is, or that a text was a moment."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else repr(value)
+    return None if isinstance(value, _JSON_TYPES) else type(value).__name__
 
 
 def _answer_row(answer: Answer) -> tuple[object, ...]:

@@ -18,8 +18,9 @@ from tidyllm.core.errors import BadAnswerError, ConnectError, ServerError, Tidyl
 from tidyllm.core.wire import Call, Sleep
 from tidyllm.provider import Model
 
-SETTLE_S = 10.0
-"""How long after an attempt a batch may still turn up in the provider's list, unseen so far."""
+SETTLE_S = 60.0
+"""How long after an attempt a batch may still turn up in the provider's list, unseen so far; creates have been seen to
+take a quarter of a minute."""
 _CLOCKS_DIFFER_S = 86_400
 """How far the provider's clock and ours may be apart when old batches are told from new ones."""
 _PAGE = 100

@@ -7,7 +7,11 @@ from tidyllm.core.errors import SettingError
 
 def checked_base_url(url: str, *, called: str = "The base URL") -> str:
     """Return a base URL without a slash at its end. Raises SettingError for one that cannot be, or holds a password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - read to have it checked
+    except ValueError as error:
+        raise SettingError(f"{called} cannot be {url!r}: {error}.") from error
     if parts.username is not None or parts.password is not None:
         raise SettingError(f"{called} must not hold a user or a password: it is shown and saved.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -22,6 +22,8 @@ MAIN_FIELD = {
 
 CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
 EXPIRED = ("batch_expired", "This request could not be executed before the completion window expired.")
+TOKENS_MAX = 1_000_000_000
+"""Of one answer: far above any model's, and so low that the sum over a batch fits into the database's integers."""
 TEXT_BYTES_MAX = 2000
 """How much is kept of an HTTP error's body that is not JSON."""
 LOST = ("server_error", "The answer to this request could not be read back from the disk.")
@@ -164,8 +166,13 @@ def _count(usage: _Usage | None) -> BatchUsage:
     details_in = usage.prompt_tokens_details or usage.input_tokens_details
     details_out = usage.completion_tokens_details or usage.output_tokens_details
     return BatchUsage(
-        input_tokens=usage.prompt_tokens or usage.input_tokens or 0,
-        cached_tokens=(details_in.cached_tokens or 0) if details_in else 0,
-        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
-        reasoning_tokens=(details_out.reasoning_tokens or 0) if details_out else 0,
+        input_tokens=_sane(usage.prompt_tokens or usage.input_tokens),
+        cached_tokens=_sane(details_in.cached_tokens if details_in else 0),
+        output_tokens=_sane(usage.completion_tokens or usage.output_tokens),
+        reasoning_tokens=_sane(details_out.reasoning_tokens if details_out else 0),
     )
+
+
+def _sane(tokens: int | None) -> int:
+    """Return a count as it was reported; 0 for one that cannot be, which would spoil the sum of its batch."""
+    return tokens if tokens is not None and 0 <= tokens <= TOKENS_MAX else 0

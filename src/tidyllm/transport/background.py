@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
@@ -24,8 +23,9 @@ T = TypeVar("T")
 EXIT_WAIT_S = 10.0
 """How long the interpreter's end waits for exchanges that are still in flight."""
 
-# A wait without end can be interrupted by Ctrl-C, except on Windows, where it must look up from time to time.
-_LOOK_UP_S = 0.2 if sys.platform == "win32" else None
+_LOOK_UP_S = 0.1
+"""How often a wait looks up: one without end is deaf to Ctrl-C on Windows, and everywhere once polars is imported,
+whose own handler of the signal has interrupted system calls go on."""
 
 
 class _Running(msgspec.Struct, frozen=True):

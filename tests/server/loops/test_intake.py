@@ -146,3 +146,15 @@ def test_the_shards_hold_every_line_once_with_its_number(kinds: list[str], bom: 
     ]
     assert [line.number for line in lines] == numbers
     assert [read_request(line.data).custom_id for line in lines] == [f"row-{n}" for n in numbers]
+
+
+@pytest.mark.parametrize(("depth", "good"), [(400, True), (501, False), (1000, False), (100_000, False)])
+def test_a_line_that_is_nested_too_deep_is_refused_before_anything_reads_it(depth: int, *, good: bool) -> None:
+    line = encode(request()).replace(b'"hi"', b"[" * depth + b'"[{"' + b"]" * depth)
+    found = read(line)
+    assert isinstance(found, Input) is good
+    assert good or (isinstance(found, tuple) and found[0].code == "invalid_json_line")
+
+
+def test_brackets_side_by_side_or_within_text_are_no_nesting() -> None:
+    assert isinstance(read(encode(request(body={"messages": [[]] * 2000 + ['\\"[' * 2000]}))), Input)

@@ -121,3 +121,21 @@ def test_two_workers_share_a_batch(house: House, model: SimulatedModel) -> None:
 
     asyncio.run(scenario())
     assert model.witness.counts().received == 300
+
+
+def test_a_batch_that_cannot_be_read_holds_up_no_other(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(20)
+        await house.start(20, batch_id="batch_2")
+        house.blobs.delete("file-batch1")
+        async with house.worker():
+            await house.until(lambda batch: batch.counts.completed == 20, "batch_2")
+            await house.ask(lambda store: store.cancel_batch(DEFAULT_PROJECT, "batch_1", now=house.now))
+            house.clock.advance(house.settings.cancel_grace_s + 1)
+            while await house.finisher.run_once():
+                pass
+        assert (await house.batch()).status is BatchStatus.CANCELLING
+        assert (await house.batch("batch_2")).status is BatchStatus.COMPLETED
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 20

@@ -5,12 +5,14 @@ interrupted is simply done again.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts
 from tidyllm.core.clock import Clock
+from tidyllm.core.errors import JournalError
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Kind, Place, Reader, first_answers
 from tidyllm.server.blob import Blobs, BlobWriter
@@ -29,6 +31,8 @@ from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
+log = logging.getLogger(__name__)
+
 OUTPUT_PURPOSE = "batch_output"
 
 
@@ -40,18 +44,27 @@ class Finisher:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
+        self._unreadable: set[str] = set()
 
     async def run_once(self) -> bool:
         """Publish one batch; return whether there was one."""
         now = int(self._clock.now())
         grace = int(self._settings.cancel_grace_s)
         await self._store.run(lambda store: store.finalize_batches(now=now))
-        batches = await self._store.run(lambda store: store.finishable_batches(stopped_before=now - grace, limit=1))
-        for batch in batches:
-            shards = await self._store.run(lambda store: store.shards(batch.id))  # noqa: B023 - awaited at once
+        limit = len(self._unreadable) + 1
+        ripe = await self._store.run(lambda store: store.finishable_batches(stopped_before=now - grace, limit=limit))
+        batch = next((batch for batch in ripe if batch.id not in self._unreadable), None)
+        if batch is None:
+            return False
+        shards = await self._store.run(lambda store: store.shards(batch.id))
+        try:
             ending = await asyncio.to_thread(self._write, batch, shards)
-            await self._store.run(lambda store: store.publish(ending, now=now))  # noqa: B023 - awaited at once
-        return bool(batches)
+        except (FileNotFoundError, JournalError):
+            self._unreadable.add(batch.id)  # The batches behind it go on.
+            log.exception("The results of %s cannot be written and wait for another start.", batch.id)
+        else:
+            await self._store.run(lambda store: store.publish(ending, now=now))
+        return True
 
     def _write(self, batch: BatchRecord, shards: list[Shard]) -> Ending:
         output = _ResultFile(self._blobs.create())

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 from array import array
 from typing import BinaryIO, TypeAlias
 
@@ -26,6 +27,11 @@ more, as `SHARD_REQUESTS_MAX` says."""
 SHARD_REQUESTS_MIN = 16
 SHARD_REQUESTS_MAX = 512
 SHARD_BYTES_MAX = 4 * MIB
+
+
+DEPTH_MAX = 500
+"""Levels of nesting in a line: well below what any reader of the line can take, whatever its stack holds."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -147,6 +153,8 @@ class _Check:
     def line(self, line: Line, line_bytes_max: int) -> Problem | None:
         if len(line.data) > line_bytes_max:
             return _problem(line, "invalid_json_line", message=f"This line is longer than {line_bytes_max:,} bytes.")
+        if _too_deep(line.data):
+            return _problem(line, "invalid_json_line", message=f"This line is nested deeper than {DEPTH_MAX} levels.")
         try:
             line.data.decode()
             envelope = _envelope.decode(line.data)
@@ -205,6 +213,17 @@ def _problem(line: Line, code: str, *, message: str, param: str | None = None) -
 
 def _not_json(line: Line) -> Problem:
     return _problem(line, "invalid_json_line", message="This line is not parseable as valid JSON.")
+
+
+def _too_deep(data: bytes) -> bool:
+    if data.count(b"{") + data.count(b"[") <= DEPTH_MAX:
+        return False
+    depth = 0
+    for bracket in re.findall(rb"[\[\]{}]", _STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH_MAX:
+            return True
+    return False
 
 
 def _missing(line: Line, param: str) -> Problem:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from tidyllm.core.errors import JournalError
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Journal, Place, Reader, first_answers
 from tidyllm.journals.disk import DiskJournal, make_durable
@@ -97,7 +98,14 @@ class Worker:
 
     async def _take(self, lease: Lease) -> None:
         """Queue the lines of a new lease that no earlier worker has had answered."""
-        lines, answers = await asyncio.to_thread(self._load, lease)
+        try:
+            lines, answers = await asyncio.to_thread(self._load, lease)
+        except (OSError, JournalError):
+            # It stays leased, so that it is not taken again at once, and other batches go on.
+            log.exception(
+                "Shard %d of %s cannot be read and waits for another start.", lease.shard.number, lease.batch_id
+            )
+            return
         stop = self._stops.setdefault(lease.batch_id, asyncio.Event())
         held = Held(lease, waiting=len(lines), stop=stop)
         for place, data in answers:
