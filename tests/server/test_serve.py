@@ -236,6 +236,13 @@ def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
         run(Settings(data=tmp_path), print)
 
 
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDYLLM_UPSTREAM_KEY", "schlüssel")
+    with pytest.raises(SettingError) as refused:
+        run(Settings(upstream="http://127.0.0.1:1/v1"), print)
+    assert "schl" not in str(refused.value)
+
+
 def test_a_port_in_use_is_refused_with_advice(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--port"):
         run(Settings(data=tmp_path, port=taken.getsockname()[1]), print)

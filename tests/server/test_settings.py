@@ -121,3 +121,8 @@ def test_server_must_be_a_table() -> None:
     write("server = 3\n")
     with pytest.raises(SettingError, match="is not a table"):
         load_settings({}, environ={})
+
+
+def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot be read"):
+        load_settings({}, file=tmp_path)

@@ -10,6 +10,7 @@ from tidyllm.cli import serve, simulate
 from tidyllm.core.errors import TidyllmError
 
 ERROR_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(serve.app)
@@ -40,3 +41,5 @@ def main() -> None:
     except TidyllmError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(ERROR_EXIT_CODE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_EXIT_CODE)  # It came before the command could see to it: nothing was begun.

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from tidyllm.core.auth import Auth
 from tidyllm.core.errors import SettingError
 from tidyllm.core.url import checked_base_url
 from tidyllm.server.child import READY
@@ -17,6 +18,7 @@ from tidyllm.server.places import serve_lock
 from tidyllm.server.process import Orders, Role, encode_orders
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
+from tidyllm.transport.keys import Keys
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ STOP_MARGIN_S = 5.0
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
     _refuse_open_address(settings.host)
-    _check_upstream(settings.upstream)
+    _check_upstream(settings)
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = hold(serve_lock(settings.data))
@@ -65,9 +67,10 @@ def _refuse_open_address(host: str) -> None:
         )
 
 
-def _check_upstream(url: str) -> None:
-    if not checked_base_url(url, called="The upstream").endswith("/v1"):
-        log.warning("The upstream %s does not end in /v1, as the base URLs of such endpoints do.", url)
+def _check_upstream(settings: Settings) -> None:
+    if not checked_base_url(settings.upstream, called="The upstream").endswith("/v1"):
+        log.warning("The upstream %s does not end in /v1, as the base URLs of such endpoints do.", settings.upstream)
+    Keys().sign(Auth(env=settings.upstream_key_env, required=False))  # A key that no header can carry is told now.
 
 
 def _listen(host: str, port: int) -> socket.socket:

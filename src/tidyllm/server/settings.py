@@ -99,6 +99,8 @@ def _from_file(path: Path) -> Mapping[str, object]:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("server", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not TOML: {error}.") from error
+    except OSError as error:
+        raise SettingError(f"The settings file cannot be read: {error}.") from error
     if not isinstance(table, dict):
         raise SettingError(f"In {path}, `server` is not a table: write the settings below a line `[server]`.")
     return table
