@@ -96,6 +96,11 @@ class _Sending:
         found = yield from self._look()
         settled_in_s = tried_at + SETTLE_S - self._clock.now()
         if found is None and settled_in_s > 0:
+            _LOG.warning(
+                "%s: an earlier attempt may have created its batch; looking again in %.0f s before another is created.",
+                self.record.name,
+                min(settled_in_s, SETTLE_S),
+            )
             yield Sleep(min(settled_in_s, SETTLE_S))
             found = yield from self._look()
         return found
