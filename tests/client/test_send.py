@@ -34,7 +34,7 @@ from tidyllm.testing import ManualClock
 
 ROOT = Path(__file__).parents[2]
 ROWS = pl.DataFrame({"text": ["one", "two"], "stars": [1, 2]})
-AGAIN = "Run the same line again: it goes on where it stopped, and no batch is sent twice."
+AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
 
 
 def send(prompt: str = "Rate: {text}", system: str | None = None) -> Job:

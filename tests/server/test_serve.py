@@ -141,12 +141,10 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, model: SimulatedMo
         model.release()
         # Its processes end with it: nobody else holds the worker's lock or asks the model.
         wait_until(lambda: not _alive(pid), "the worker ends when its parent is gone")
-    received = model.witness.counts().received
     with serving(tmp_path, model) as served:
         ended = served.ended(batch)
         assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(300)]
     assert model.witness.counts().received <= 300 + IN_FLIGHT
-    assert received >= 50
 
 
 def test_a_stopped_server_asks_nothing_twice(tmp_path: Path, model: SimulatedModel) -> None:

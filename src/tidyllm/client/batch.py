@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 POLL_S = 30.0
 """Longest pause between two looks at a batch; the first ones are shorter."""
-_SAME_AGAIN = "Run the same line again: it goes on where it stopped, and no batch is sent twice."
+_SAME_AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
 
 
 def list_batches(model: Model | str, *, limit: int | None = None) -> "pl.DataFrame":

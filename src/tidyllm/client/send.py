@@ -19,8 +19,8 @@ from tidyllm.core.wire import Call, Sleep
 from tidyllm.provider import Model
 
 SETTLE_S = 60.0
-"""How long after an attempt a batch may still turn up in the provider's list, unseen so far; creates have been seen to
-take a quarter of a minute."""
+"""How long after an attempt a batch may still turn up in the provider's list, unseen so far: a guess on
+the safe side, as no provider says; a create that takes longer after our death would be done twice."""
 _CLOCKS_DIFFER_S = 86_400
 """How far the provider's clock and ours may be apart when old batches are told from new ones."""
 _PAGE = 100

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     claim_shards_max: Count = 4
     """Shards a worker leases in one statement."""
     attempts_max: Count = 3
-    """Times a request is sent when the failure is its own (408, 5xx, a broken body, a time-out)."""
+    """Times a request is sent when the failure is its own (408, 5xx but 503 and 529, a broken body, a time-out)."""
     request_timeout_s: Seconds = 600.0
     """For one request to the upstream, from connecting to the last byte."""
     response_bytes_max: Count = 64 * MIB

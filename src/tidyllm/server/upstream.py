@@ -1,7 +1,7 @@
 """The endpoint that answers a batch's requests: how one is asked, and whose fault a failure is.
 
 * answered       200-299 with a JSON body: a line of the output file.
-* the line's     400 and its like at once; 408, 5xx, broken bodies and time-outs after `attempts_max` sends:
+* the line's     400 and its like at once; 408, other 5xx, broken bodies and time-outs after `attempts_max` sends:
                  a line of the error file, with the upstream's own words where it said any.
 * the upstream's refused connections, 401, 429, 503, 529: nobody's attempt is used up; the request waits and is
                  sent again until it is answered, or its batch stops.
