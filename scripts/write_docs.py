@@ -16,6 +16,7 @@ from scripts.source import PACKAGE, ROOT, Module, first_sentence, package_module
 from tidyllm import providers
 from tidyllm.cli.main import app
 from tidyllm.core.clock import SystemClock
+from tidyllm.core.disk import LocalDisk
 from tidyllm.core.wire import MIB
 from tidyllm.provider import find_provider
 from tidyllm.server.api.app import create_app
@@ -100,7 +101,9 @@ def api_routes() -> list[APIRoute]:
         raise AssertionError("Nobody asks the store of an application that is only looked at.")
 
     with TemporaryDirectory() as folder:
-        api = create_app(Settings(), store=StoreThread(never), blobs=DiskBlobs(Path(folder)), clock=SystemClock())
+        disk = LocalDisk()
+        blobs = DiskBlobs(Path(folder), disk=disk)
+        api = create_app(Settings(), store=StoreThread(never), blobs=blobs, disk=disk, clock=SystemClock())
     return [route for route in api.routes if isinstance(route, APIRoute)]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidyllm.core.errors import JournalError
-from tidyllm.journal import MAGIC, Kind, Reader, encode, first_answers, scan
+from tidyllm.journal import MAGIC, Kind, Reader, Replay, encode, first_answers, scan
 
 Written = tuple[int, int, int, Kind, bytes]  # shard, epoch, line, kind, data
 
@@ -68,17 +68,46 @@ def test_the_first_answer_of_a_line_wins_by_epoch_then_position(tmp_path: Path) 
     assert found == {7: b"first", 8: b"eight", 9: b"nine"}
 
 
-def test_a_journal_cut_off_in_its_first_line_is_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [MAGIC[:5], b"\0" * len(MAGIC), b"\0" * 1000])
+def test_a_journal_whose_first_line_was_never_durable_is_empty(tmp_path: Path, start: bytes) -> None:
+    # After a power cut a file may have its length and not its bytes; a writer syncs them before it appends.
     path = tmp_path / "one.log"
-    path.write_bytes(MAGIC[:5])
+    path.write_bytes(start)
     assert list(scan(path)) == []
 
 
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.log"
-    path.write_bytes(b"something else entirely")
-    with pytest.raises(JournalError, match="not a journal of this version"):
+    path.write_bytes(MAGIC.replace(b"1", b"2"))
+    with pytest.raises(JournalError, match="another version"):
         list(scan(path))
+
+
+def test_a_line_is_with_the_upstream_from_its_sending_to_its_return(tmp_path: Path) -> None:
+    path = tmp_path / "one.log"
+    sent, returned = (0, 1, 7, Kind.SENT, b""), (0, 1, 7, Kind.RETURNED, b"")
+    write(path, [sent, returned, sent])
+    replay = Replay()
+    replay.update([path])
+    assert (replay.deaths(7), replay.deaths(8), replay.answers) == (1, 0, {})
+
+
+@given(st.lists(records, max_size=12), st.data())
+def test_reading_on_sees_the_same_as_reading_anew(
+    tmp_path_factory: pytest.TempPathFactory, written: list[Written], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "one.log"
+    whole = write(path, written)
+    replay = Replay()
+    for cut in sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=4))):
+        path.write_bytes(whole[:cut])
+        replay.update([path])
+    path.write_bytes(whole)
+    replay.update([path])
+    anew = Replay()
+    anew.update([path])
+    assert replay.answers == anew.answers == first_answers([path])
+    assert [replay.deaths(one[2]) for one in written] == [anew.deaths(one[2]) for one in written]
 
 
 def _encoded(one: Written) -> bytes:

@@ -24,6 +24,7 @@ from tidyllm.core.errors import (
     RateLimitError,
     ServerError,
     SettingError,
+    StorageError,
     TidyllmError,
     TransportError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "RateLimitError",
     "ServerError",
     "SettingError",
+    "StorageError",
     "TidyllmError",
     "TransportError",
 ]

@@ -6,11 +6,15 @@ A journal file has exactly one writer in its life. It begins with `MAGIC`; then 
 
 and `length` bytes of data. The checksum covers the header after itself and the data. A reader stops at the first
 record that is cut off or does not match: after a crash only the tail can be bad, as nothing is written behind it.
+
+Answers are made durable. Records of sending are not: they are there to be read after a process died, and a power cut
+takes them with the requests in flight that they tell of.
 """
 
 import os
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -19,6 +23,8 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 from tidyllm.core.errors import JournalError
 
 MAGIC = b"tidyllm journal 1\n"
+_FAMILY = MAGIC[:-2]
+"""What the journals of all versions begin with."""
 _HEADER = struct.Struct("<IIIIIB")
 _CHECKED = struct.Struct("<IIIB")
 DATA_BYTES_MAX = 1024 * 1024 * 1024
@@ -32,6 +38,10 @@ class Kind(IntEnum):
     """The data is the line's place in the output file."""
     FAILED = 2
     """The data is the line's place in the error file."""
+    SENT = 3
+    """The line is about to be sent; no data."""
+    RETURNED = 4
+    """That exchange is over, or was given up in good order, and brought no result; no data."""
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -71,46 +81,62 @@ class Reader:
 
 
 class Journal(Protocol):
-    """One journal as its only writer sees it."""
+    """A journal as its only writer sees it; only `sync` and `close` wait for the disk, and may do so on any thread."""
 
-    def append(self, *, shard: int, epoch: int, line: int, kind: Kind, data: bytes) -> None:
-        """Write a record: it survives this process from now on, a power cut only after the next `sync`.
+    @property
+    def writable(self) -> bool:
+        """Whether records are written as they come; if not, the next `sync` may mend it."""
+        ...
 
-        Raises JournalError; the journal is then of no more use to its writer, and what was written before stays good.
-        """
+    @property
+    def unsynced_bytes(self) -> int:
+        """Size of the records that are kept in memory until a `sync` has made them durable."""
+        ...
+
+    def append(self, record: bytes) -> None:
+        """Take a record that must not be lost: if it could be written, it survives this process from now on."""
+        ...
+
+    def note(self, record: bytes) -> None:
+        """Write a record that may be lost."""
         ...
 
     def sync(self) -> None:
-        """Return when all that was appended before the call survives a power cut; may run on any thread."""
+        """Return when all that was appended before the call survives a power cut.
+
+        Raises JournalError if it does not; nothing appended is forgotten, and a later call begins anew elsewhere.
+        """
         ...
 
     def close(self) -> None:
-        """Close the file; does not sync."""
+        """Let go of the files, for good; does not sync."""
         ...
 
 
-def encode(*, shard: int, epoch: int, line: int, kind: Kind, data: bytes) -> bytes:
+def encode(*, shard: int, epoch: int, line: int, kind: Kind, data: bytes = b"") -> bytes:
     """Return a record's bytes."""
     crc = zlib.crc32(data, zlib.crc32(_CHECKED.pack(shard, epoch, line, kind)))
     return _HEADER.pack(len(data), crc, shard, epoch, line, kind) + data
 
 
-def scan(path: Path) -> Iterator[tuple[int, Place]]:
+def scan(path: Path, *, start: int = len(MAGIC)) -> Iterator[tuple[int, Place]]:
     """Yield (line, place of its data) for each good record of a journal file, in the order they were written.
 
-    Raises JournalError if the file is not a journal; one that is cut off within `MAGIC` is an empty journal.
+    `start` is where a record begins. A file without `MAGIC` was never made durable by its writer, and is empty.
+    Raises JournalError if the file is a journal of another version.
     """
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
         if magic != MAGIC:
-            if MAGIC.startswith(magic):
-                return
-            raise JournalError(f"{path} is not a journal of this version: it begins with {magic!r}.")
-        yield from _records(file, path)
+            if magic.startswith(_FAMILY) and len(magic) == len(MAGIC):
+                raise JournalError(f"{path} is a journal of another version of tidyllm: it begins with {magic!r}.")
+            return
+        file.seek(start)
+        yield from _records(file, path, start=start)
 
 
-def _records(file: BinaryIO, path: Path) -> Iterator[tuple[int, Place]]:
-    offset = len(MAGIC)
+def _records(file: BinaryIO, path: Path, *, start: int) -> Iterator[tuple[int, Place]]:
+    offset = start
     while len(header := file.read(_HEADER.size)) == _HEADER.size:
         length, crc, shard, epoch, line, kind = _HEADER.unpack(header)
         if length > DATA_BYTES_MAX or kind not in _KINDS:
@@ -123,15 +149,37 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[int, Place]]:
         offset += length
 
 
-def first_answers(paths: Iterable[Path]) -> dict[int, Place]:
-    """Return, for each line, the place of its first answer over several journals: by epoch, then position.
+class Replay:
+    """What several journals say of each line; as journals only grow, each `update` reads only what is new in them."""
 
-    An epoch of a shard belongs to one worker, so two files never hold the same epoch of a line.
-    """
-    first: dict[int, Place] = {}
-    for path in paths:
-        for line, place in scan(path):
-            known = first.get(line)
-            if known is None or (place.epoch, place.offset) < (known.epoch, known.offset):
-                first[line] = place
-    return first
+    def __init__(self) -> None:
+        self.answers: dict[int, Place] = {}
+        """The place of each line's first answer: by epoch, then position. An epoch of a shard belongs to one worker;
+        where that worker had to write a record again, into its next file, the two hold the same data."""
+        self._sent: Counter[int] = Counter()
+        self._read_to: dict[Path, int] = {}
+
+    def update(self, paths: Iterable[Path]) -> None:
+        """Read on in these journals; raises JournalError, and OSError."""
+        for path in paths:
+            for line, place in scan(path, start=self._read_to.get(path, len(MAGIC))):
+                self._read_to[path] = place.offset + place.length
+                if place.kind is Kind.SENT:
+                    self._sent[line] += 1
+                elif place.kind is Kind.RETURNED:
+                    self._sent[line] -= 1
+                else:
+                    known = self.answers.get(line)
+                    if known is None or (place.epoch, place.offset) < (known.epoch, known.offset):
+                        self.answers[line] = place
+
+    def deaths(self, line: int) -> int:
+        """Return how many workers died while they waited for the answer of a line that has none yet."""
+        return self._sent[line]
+
+
+def first_answers(paths: Iterable[Path]) -> dict[int, Place]:
+    """Return, for each line, the place of its first answer over several journals."""
+    replay = Replay()
+    replay.update(paths)
+    return replay.answers

@@ -54,6 +54,20 @@ class HastyClock(SystemClock):
         self.slept.append(seconds)
 
 
+class Noted:
+    """A trail that always says yes, and notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def may_send(self) -> bool:
+        self.heard.append("sent")
+        return True
+
+    def returned(self) -> None:
+        self.heard.append("returned")
+
+
 def upstream(script: Script, clock: Clock) -> Upstream:
     headers = (("authorization", "Bearer k"),)
     settings = Settings(upstream="http://model/v1/")
@@ -63,7 +77,7 @@ def upstream(script: Script, clock: Clock) -> Upstream:
 async def ask(script: Script, *, stop: asyncio.Event | None = None) -> tuple[Result | None, list[float]]:
     """Return the outcome, and how long it waited before each further attempt."""
     clock = HastyClock()
-    return await upstream(script, clock).ask(QUESTION, stop=stop or asyncio.Event()), clock.slept
+    return await upstream(script, clock).ask(QUESTION, stop=stop or asyncio.Event(), trail=Noted()), clock.slept
 
 
 def outcome_of(*answers: Answer) -> tuple[Kind, dict[str, object], list[float]]:
@@ -140,7 +154,7 @@ def test_retry_after_is_obeyed_up_to_a_limit() -> None:
 def test_a_stop_ends_the_waiting_without_an_outcome() -> None:
     async def scenario() -> Result | None:
         stop, clock = asyncio.Event(), ManualClock()
-        asking = asyncio.create_task(upstream(Script([REFUSED]), clock).ask(QUESTION, stop=stop))
+        asking = asyncio.create_task(upstream(Script([REFUSED]), clock).ask(QUESTION, stop=stop, trail=Noted()))
         await asyncio.to_thread(clock.wait_for_sleepers, 1)
         stop.set()
         return await asking
@@ -171,3 +185,24 @@ def test_whoever_runs_the_server_is_told_once_why_requests_wait(caplog: pytest.L
         "refused. Requests wait until it is solved.",
         "The upstream http://model/v1 answers again.",
     ]
+
+
+def test_the_trail_hears_of_every_send_and_of_every_exchange_without_a_result() -> None:
+    async def scenario() -> list[str]:
+        trail = Noted()
+        script = Script([REFUSED, Response(status=500), GOOD])
+        await upstream(script, HastyClock()).ask(QUESTION, stop=asyncio.Event(), trail=trail)
+        return trail.heard
+
+    assert asyncio.run(scenario()) == ["sent", "returned", "sent", "returned", "sent"]
+
+
+def test_nothing_is_sent_that_the_trail_forbids() -> None:
+    class Forbidding(Noted):
+        async def may_send(self) -> bool:
+            return False
+
+    script = Script([GOOD])
+    asking = upstream(script, HastyClock()).ask(QUESTION, stop=asyncio.Event(), trail=Forbidding())
+    assert asyncio.run(asking) is None
+    assert script.sent == []

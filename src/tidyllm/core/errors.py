@@ -24,7 +24,8 @@
     * JobLockedError          the job is still being worked on
     * NotDoneError            the batch has not ended yet
     * BatchFailedError        the provider refused the batch as a whole; nothing was run
-  * JournalError              an append-only log cannot be written or is not one
+  * StorageError              what must be kept cannot be: the disk or the database is full, read-only or failing
+    * JournalError            an append-only log cannot be written or is not one
 """
 
 from collections.abc import Mapping
@@ -175,7 +176,15 @@ class BatchFailedError(JobError):
         self.problems = problems
 
 
-class JournalError(TidyllmError):
+class StorageError(TidyllmError):
+    """What must be kept cannot be. `full` says that space, or the permission to write, would cure it."""
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+class JournalError(StorageError):
     """An append-only log cannot be written, or a file is not one."""
 
 

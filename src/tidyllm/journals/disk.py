@@ -1,61 +1,164 @@
-"""A journal in a file of its own, created by its one writer and never touched by another."""
+"""A journal in files of this machine, each created by its one writer and never touched by another."""
 
+import contextlib
+import errno
+import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from tidyllm.core.disk import sync_data, sync_folder
+from tidyllm.core.disk import Disk, is_full
 from tidyllm.core.errors import JournalError
-from tidyllm.journal import MAGIC, Kind, encode
+from tidyllm.journal import MAGIC
+
+log = logging.getLogger(__name__)
 
 
 class DiskJournal:
-    """A journal file; raises JournalError if it exists already or cannot be created."""
+    """`Journal` in one file, or in several where one after the other failed; `next_place` names a new one each time.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._write(MAGIC)
-            # The file must still be found after a power cut: its name is an entry of the folder, the folder's of its.
-            sync_folder(path.parent)
-            sync_folder(path.parent.parent)
-        except OSError as error:
-            raise JournalError(f"The journal {path} cannot be created: {error}.") from error
+    The kernel may drop what it could not write and then call a second try a success. So a file that failed once is
+    left as it is, and all that it may lack is written again, from memory, into the next. The first is made by the
+    first `sync`.
+    """
 
-    def append(self, *, shard: int, epoch: int, line: int, kind: Kind, data: bytes) -> None:
-        """Write a record with one call of the system, so that it outlives this process."""
-        self._write(encode(shard=shard, epoch=epoch, line=line, kind=kind, data=data))
+    def __init__(self, next_place: Callable[[], Path], *, disk: Disk) -> None:
+        self._next_place = next_place
+        self._disk = disk
+        self._path: Path | None = None
+        self._fd: int | None = None
+        self._failure: str | None = None
+        """What is wrong with the file at hand."""
+        self._closed = False
+        self._unsynced: list[bytes] = []
+        self._unsynced_bytes = 0
+        self._memory = threading.Lock()
+        """Held for moments: by the writer, and by whoever syncs."""
+        self._syncing = threading.Lock()
+        """Held by whoever waits for the disk: one at a time."""
+
+    @property
+    def writable(self) -> bool:
+        """See `Journal`."""
+        return self._fd is not None and self._failure is None
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """See `Journal`."""
+        return self._unsynced_bytes
+
+    def append(self, record: bytes) -> None:
+        """See `Journal`."""
+        with self._memory:
+            self._unsynced.append(record)
+            self._unsynced_bytes += len(record)
+            self._write(record)
+
+    def note(self, record: bytes) -> None:
+        """See `Journal`."""
+        with self._memory:
+            self._write(record)
 
     def sync(self) -> None:
-        """Return when all that was appended before the call is on the disk."""
-        try:
-            sync_data(self._fd)
-        except OSError as error:
-            # The kernel may have dropped the pages and would call a second try a success.
-            raise JournalError(f"The journal {self.path} cannot be made durable: {error}.") from error
+        """See `Journal`."""
+        with self._syncing:
+            if self._closed:
+                return
+            if not self.writable:
+                self._begin()
+            with self._memory:
+                fd, count = self._fd, len(self._unsynced)
+            assert fd is not None  # noqa: S101 - `_begin` has seen to it
+            try:
+                self._disk.sync(fd)
+            except OSError as error:
+                self._failure = f"cannot be made durable: {error}"
+                raise _error(self._path, error) from error
+            with self._memory:
+                self._unsynced_bytes -= sum(map(len, self._unsynced[:count]))
+                del self._unsynced[:count]
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """See `Journal`."""
+        with self._syncing, self._memory:
+            self._closed = True
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, record: bytes) -> None:
+        """Write a record with one call of the system, so that it outlives this process."""
+        if self._fd is None or self._failure is not None:
+            return  # A record behind a torn one would never be read.
         try:
-            written = os.write(self._fd, data)
+            taken = self._disk.write(self._fd, record)
         except OSError as error:
-            raise JournalError(f"The journal {self.path} cannot be written: {error}.") from error
-        if written < len(data):
-            # A record behind a torn one would never be read, so this journal is over.
-            raise JournalError(f"The journal {self.path} took {written} of {len(data)} bytes: the disk is full.")
+            self._failure = f"cannot be written: {error}"
+        else:
+            if taken < len(record):
+                self._failure = f"took {taken} of {len(record)} bytes: the disk is full"
+
+    def _begin(self) -> None:
+        """Make the next file, with all that is not known to be durable in it."""
+        self._leave()
+        path = self._next_place()
+        fd = None
+        try:
+            self._disk.make_folder(path.parent)
+            fd = self._disk.create(path)
+            self._fill(fd, path)
+        except OSError as error:
+            # Nothing was ever read from it, and it may stand in the way of the next on a full disk.
+            with contextlib.suppress(OSError):
+                if fd is not None:
+                    os.close(fd)
+                self._disk.remove(path)
+            raise _error(path, error) from error
+
+    def _leave(self) -> None:
+        """Close the file that failed, for good: what is durable in it stays."""
+        with self._memory:
+            fd, self._fd = self._fd, None
+        if fd is not None:
+            log.warning("The journal %s %s. A new one is begun.", self._path, self._failure)
+            os.close(fd)
+
+    def _fill(self, fd: int, path: Path) -> None:
+        self._write_all(fd, MAGIC)
+        # A reader must find the file after a power cut, and in it the word that it is a journal: its name is an entry
+        # of the folder, and the folder's one of its own.
+        self._disk.sync(fd)
+        self._disk.sync_folder(path.parent)
+        self._disk.sync_folder(path.parent.parent)
+        written = 0
+        while True:
+            with self._memory:
+                rest = self._unsynced[written:]
+                if not rest:
+                    self._fd, self._path, self._failure = fd, path, None
+                    return
+            for record in rest:
+                self._write_all(fd, record)
+            written += len(rest)
+
+    def _write_all(self, fd: int, data: bytes) -> None:
+        taken = self._disk.write(fd, data)
+        if taken < len(data):
+            raise OSError(errno.ENOSPC, f"it took {taken} of {len(data)} bytes")
 
 
-def make_durable(path: Path) -> None:
+def _error(path: Path | None, error: OSError) -> JournalError:
+    return JournalError(f"The journal {path} cannot be written: {error}.", full=is_full(error))
+
+
+def make_durable(path: Path, disk: Disk) -> None:
     """Have a journal that another worker wrote survive a power cut: its last records may not have been synced.
 
-    Raises JournalError.
+    Raises JournalError; a second try proves nothing.
     """
     try:
         with path.open("rb") as file:
-            sync_data(file.fileno())
+            disk.sync(file.fileno())
     except OSError as error:
-        raise JournalError(f"The journal {path} cannot be made durable: {error}.") from error
+        raise _error(path, error) from error

@@ -1,5 +1,7 @@
 """What the server asks of the place where file bodies live; one implementation per file of `blobs/`."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -8,15 +10,15 @@ class BlobWriter(Protocol):
     """Bytes on their way to becoming a blob: nobody sees them before `commit`."""
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
+        """Append bytes; raises OSError where the disk is full."""
         ...
 
     def commit(self, key: str) -> None:
-        """Make the bytes durable under `key`, in place of what was there; returns when a power cut cannot undo it."""
+        """Make the bytes durable under a key that is used this once; returns when a power cut cannot undo it."""
         ...
 
-    def discard(self) -> None:
-        """Throw the bytes away; does nothing after `commit`."""
+    def close(self) -> None:
+        """Throw the bytes away, unless they were committed: then nobody takes them for abandoned before this."""
         ...
 
 
@@ -37,4 +39,12 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a blob; one that is not there is no error."""
+        ...
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of all blobs, in no order."""
+        ...
+
+    def abandoned(self, key: str) -> AbstractContextManager[bool]:
+        """Say whether the writer of a blob is done with it, or dead; if so, that stays true within the block."""
         ...

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tidyllm.core.clock import Clock
+from tidyllm.server.patience import patiently
 from tidyllm.server.thread import StoreThread
 
 LOOK_EVERY_S = 0.05
@@ -11,8 +13,9 @@ LOOK_EVERY_S = 0.05
 class Changes:
     """Sets every event that was asked for, each time another process has committed a change."""
 
-    def __init__(self, store: StoreThread) -> None:
+    def __init__(self, store: StoreThread, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._events: list[asyncio.Event] = []
 
     def event(self) -> asyncio.Event:
@@ -26,9 +29,11 @@ class Changes:
         """Look for changes until cancelled."""
         known = None
         while True:
-            version = await self._store.run(lambda store: store.version())
+            version = await patiently(
+                lambda: self._store.run(lambda store: store.version()), what="Watching the database", clock=self._clock
+            )
             if version != known:
                 known = version
                 for event in self._events:
                     event.set()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(LOOK_EVERY_S)

@@ -10,11 +10,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 
 from tidyllm.core.clock import SystemClock
+from tidyllm.core.disk import Disk, LocalDisk
 from tidyllm.server.process import Life, Orders, decode_orders
+from tidyllm.server.store import Store
 from tidyllm.server.stores.sql.engine import open_store
 from tidyllm.server.thread import StoreThread
 
@@ -23,8 +27,8 @@ log = logging.getLogger(__name__)
 READY = b"ready\n"
 
 
-def main() -> None:
-    """Read the orders, and live by them."""
+def main(disk: Disk, opening: Callable[[Path], Store]) -> None:
+    """Read the orders, and live by them; `opening` opens the store of a data folder."""
     orders = decode_orders(sys.stdin.buffer.readline())
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s {orders.role.value}[{os.getpid()}] %(levelname)s %(message)s"
@@ -32,7 +36,7 @@ def main() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_live(orders))
+            runner.run(_live(orders, disk, opening=opening))
     except Exception as error:
         # Every slot of a worker may have met the same error: the first of them says it all.
         while isinstance(error, ExceptionGroup):
@@ -41,7 +45,7 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _live(orders: Orders) -> None:
+async def _live(orders: Orders, disk: Disk, *, opening: Callable[[Path], Store]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -51,11 +55,12 @@ async def _live(orders: Orders) -> None:
         stop.set()
 
     loop.add_reader(sys.stdin.fileno(), end)
-    store = StoreThread(lambda: open_store(orders.settings.data))
+    store = StoreThread(lambda: opening(orders.settings.data))
     # Each role has its own heavy imports, and no use for those of the others.
     process = importlib.import_module(f"tidyllm.server.processes.{orders.role.value}")
+    life = Life(orders=orders, store=store, disk=disk, clock=SystemClock(), ready=_announce_ready, stop=stop)
     try:
-        await process.run(Life(orders=orders, store=store, clock=SystemClock(), ready=_announce_ready, stop=stop))
+        await process.run(life)
     finally:
         loop.remove_reader(sys.stdin.fileno())
         store.close()
@@ -66,4 +71,4 @@ def _announce_ready() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(LocalDisk(), open_store)

@@ -1,19 +1,34 @@
-"""A shard while this worker holds it: what of it waits, is in flight, is written and is durable."""
+"""What a worker holds: batches, and of each the leased shards, with what waits, is in flight and is written."""
 
 import asyncio
 
 from tidyllm.core.batch import BatchUsage
-from tidyllm.journal import Kind
+from tidyllm.journal import Journal, Kind, Replay
 from tidyllm.server.records import Lease, ShardReport
+
+
+class HeldBatch:
+    """A batch of which a worker holds shards."""
+
+    def __init__(self, batch_id: str, journal: Journal) -> None:
+        self.id = batch_id
+        self.journal = journal
+        """Where this worker, and nobody else, writes the batch's answers."""
+        self.replay = Replay()
+        """What earlier workers have left."""
+        self.stop = asyncio.Event()
+        """Set when the batch, or the worker, sends nothing more."""
+        self.shards: dict[int, Held] = {}
+        self.shards_coming = 0
+        """Shards that are being read, and will be added."""
 
 
 class Held:
     """The running account of one leased shard."""
 
-    def __init__(self, lease: Lease, *, waiting: int, stop: asyncio.Event) -> None:
+    def __init__(self, lease: Lease, batch: HeldBatch, *, waiting: int) -> None:
         self.lease = lease
-        self.stop = stop
-        """Set when the batch, or the worker, sends nothing more; shared by the shards of a batch."""
+        self.batch = batch
         self.abandoned = False
         """Whether the batch has stopped, so that lines without an answer need none."""
         self.waiting = waiting
@@ -21,11 +36,6 @@ class Held:
         self._completed = 0
         self._failed = 0
         self._usage = BatchUsage()
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What tells this shard from all others."""
-        return self.lease.batch_id, self.lease.shard.number
 
     @property
     def done(self) -> bool:

@@ -9,6 +9,15 @@ serve.lock                 held by the one `tidyllm serve` of the folder
 
 from pathlib import Path
 
+from tidyllm.core.disk import Disk
+
+
+def make_folders(data: Path, disk: Disk) -> None:
+    """Make what must be there before the first process starts, names and all durable."""
+    for folder in (data, journals_folder(data), data / "workers"):
+        disk.make_folder(folder)
+        disk.sync_folder(folder.parent)
+
 
 def blobs_folder(data: Path) -> Path:
     """Return the folder of file bodies."""
@@ -25,14 +34,19 @@ def batch_journals(data: Path, batch_id: str) -> list[Path]:
     return sorted((journals_folder(data) / batch_id).glob("*.log"))
 
 
-def worker_journal(data: Path, batch_id: str, *, worker_id: str, opened: int) -> Path:
-    """Return where a worker writes a batch's answers; `opened` tells apart the times it began with the batch."""
-    return journals_folder(data) / batch_id / f"{worker_id}.{opened}.log"
+def worker_journal(data: Path, batch_id: str, *, worker_id: str, number: int) -> Path:
+    """Return where a worker writes a batch's answers; it has a file more each time that it must begin anew."""
+    return journals_folder(data) / batch_id / f"{worker_id}.{number}.log"
 
 
 def worker_lock(data: Path, worker_id: str) -> Path:
     """Return the file that a worker holds locked as long as it lives."""
     return data / "workers" / f"{worker_id}.lock"
+
+
+def worker_locks(data: Path) -> dict[str, Path]:
+    """Return the lock files that are there, by worker."""
+    return {lock.stem: lock for lock in (data / "workers").glob("*.lock")}
 
 
 def serve_lock(data: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tidyllm.core.clock import Clock
+from tidyllm.core.disk import Disk
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
@@ -34,6 +35,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     orders: Orders
     store: StoreThread
+    disk: Disk
     clock: Clock
     ready: Callable[[], None]
     """To be called once, when the process can do its work."""

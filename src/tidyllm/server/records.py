@@ -28,7 +28,7 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     """Path of the endpoint every line must name, such as /v1/chat/completions."""
     input_file_id: str
-    input_blob: str | None
+    input_blob: str | None = None
     """Key of the input's bytes, pinned until the batch ends; null where no such file was found at creation."""
     completion_window: str
     created_at: int

@@ -7,14 +7,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import SettingError
 from tidyllm.core.url import checked_base_url
 from tidyllm.server.child import READY
 from tidyllm.server.locks import hold
-from tidyllm.server.places import serve_lock
+from tidyllm.server.places import make_folders, serve_lock
 from tidyllm.server.process import Orders, Role, encode_orders
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
@@ -34,12 +35,17 @@ STOP_MARGIN_S = 5.0
 """Beyond the grace of requests in flight, how long a process may take to end before it is killed."""
 
 
-def run(settings: Settings, announce: Callable[[str], None]) -> int:
+CHILD = ("-P", "-m", "tidyllm.server.child")
+"""What Python runs in each process. -P: a file in the user's folder must not stand in for a module."""
+
+
+def run(settings: Settings, announce: Callable[[str], None], *, child: Sequence[str] = CHILD) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
     _refuse_open_address(settings.host)
     _check_upstream(settings)
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(settings.data, LocalDisk())
         lock = hold(serve_lock(settings.data))
     except OSError as error:
         raise SettingError(f"The data folder cannot be used: {error}. Give another with --data.") from error
@@ -50,7 +56,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     try:
         migrate(settings.data)
         with _listen(settings.host, settings.port) as listening:
-            return asyncio.run(_Supervisor(settings, listening, announce).run())
+            return asyncio.run(_Supervisor(settings, listening, announce, child=child).run())
     finally:
         os.umask(mask)
         os.close(lock)
@@ -89,8 +95,11 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Supervisor:
     """Keeps one api, one clerk and the workers alive until it is told to stop."""
 
-    def __init__(self, settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, listening: socket.socket, announce: Callable[[str], None], *, child: Sequence[str]
+    ) -> None:
         self._settings = settings
+        self._child = child
         self._listening = listening
         self._announce = announce
         self._stop = asyncio.Event()
@@ -134,10 +143,9 @@ class _Supervisor:
     async def _start(self, role: Role) -> asyncio.subprocess.Process:
         # A socket that a slow worker still held would keep the port from the next `serve`: only the api gets it.
         fds = (self._listening.fileno(),) if role is Role.API else ()
-        # -P: a file in the user's folder must not stand in for a module. A session of its own: Ctrl-C comes to
-        # this process alone, which then stops the others in good order.
+        # A session of its own: Ctrl-C comes to this process alone, which then stops the others in good order.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "tidyllm.server.child"),
+            *(sys.executable, *self._child),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=fds,

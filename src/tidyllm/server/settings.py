@@ -15,6 +15,7 @@ from tidyllm.core.wire import MIB
 _PREFIX = "TIDYLLM_"
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -68,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a JSON request to the API."""
     file_retention_s: Count = 30 * 86_400
     """How long batch input and result files are kept, as at OpenAI, unless their upload or batch says otherwise."""
+    disk_free_min_bytes: Bytes = 256 * MIB
+    """Space on the disk below which uploads are refused and no more work is taken on; what is in flight is kept."""
     tick_s: Seconds = 0.2
     """How often the clerk looks for dead workers and lapsed batches when nothing wakes it."""
 

@@ -1,7 +1,8 @@
 """What the server asks of its database; one implementation per folder of `stores/`.
 
 Every method is one transaction. Methods are synchronous and are called on one thread per process. A method that
-moves a state returns whether it moved: False means that somebody else moved first.
+moves a state returns whether it moved: False means that somebody else moved first. All raise StorageError where the
+database is full, read-only, failing or locked too long: nothing was done then, and it may be asked again.
 """
 
 from collections.abc import Sequence
@@ -41,14 +42,21 @@ class Store(Protocol):
         """Return keys of blobs whose file is deleted or expired and which no unfinished batch reads."""
         ...
 
+    def unknown_blobs(self, blobs: Sequence[str]) -> set[str]:
+        """Return which of these keys belong to no file, or to one whose bytes are to be gone."""
+        ...
+
     def blobs_purged(self, blobs: Sequence[str], *, now: int) -> None:
         """Remember that these bytes are gone."""
         ...
 
     # Batches, as the API sees them
 
-    def add_batch(self, batch: BatchRecord) -> None:
-        """Remember a new batch, in `validating`."""
+    def add_batch(self, batch: BatchRecord) -> BatchRecord:
+        """Remember a new batch, in `validating`, and return it with its input pinned, if there is such a file.
+
+        In one transaction: no file is deleted, and its bytes removed, between the look and the pin.
+        """
         ...
 
     def batch(self, project_id: str, batch_id: str) -> BatchRecord | None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -73,6 +74,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     request: RequestLine
 
 
+class Trail(Protocol):
+    """What becomes of a line, told while it happens: a line that kills whoever asks it must be found out."""
+
+    async def may_send(self) -> bool:
+        """Return whether the request may go out, which it then does; waits while its answer could not be kept."""
+        ...
+
+    def returned(self) -> None:
+        """Hear that the exchange is over and has brought no result."""
+        ...
+
+
 class Upstream:
     """One OpenAI-compatible endpoint."""
 
@@ -93,7 +106,7 @@ class Upstream:
         self._base = settings.upstream.rstrip("/")
         self._trouble: str | None = None
 
-    async def ask(self, question: Question, *, stop: asyncio.Event) -> Result | None:
+    async def ask(self, question: Question, *, stop: asyncio.Event, trail: Trail) -> Result | None:
         """Return how the request ended; None if `stop` was set before it had, while nothing was in flight."""
         request = Request(
             method="POST",
@@ -104,7 +117,7 @@ class Upstream:
             body_bytes_max=self._settings.response_bytes_max,
         )
         attempts = waits = 0
-        while not stop.is_set():
+        while not stop.is_set() and await trail.may_send():
             try:
                 answer: Response | TransportError = await self._sender.send(request, ())
             except TransportError as error:
@@ -118,6 +131,7 @@ class Upstream:
             attempts += fault is Fault.ATTEMPT
             if fault is Fault.REQUEST or attempts >= self._settings.attempts_max:
                 return _failed(question, answer)
+            trail.returned()
             await self._wait(answer, waits, stop=stop)
             waits += 1
         return None

@@ -13,6 +13,7 @@ import openai
 import pytest
 import uvicorn
 
+from tidyllm.core.disk import LocalDisk
 from tidyllm.server.api.app import create_app
 from tidyllm.server.api.protocol import server_config
 from tidyllm.server.blobs.disk import DiskBlobs
@@ -50,6 +51,16 @@ class Answer(NamedTuple):
         return error
 
 
+class RoomyDisk(LocalDisk):
+    """A disk whose free space a test may set."""
+
+    free = 10**12
+
+    def free_bytes(self, folder: Path) -> int:
+        assert super().free_bytes(folder) >= 0
+        return self.free
+
+
 class Served:
     """A running server, and what a test asks of it."""
 
@@ -58,11 +69,12 @@ class Served:
         self.clock = ManualClock(NOW)
         self.blobs_folder = folder / "blobs"
         self.blobs_folder.mkdir()
-        self.blobs = DiskBlobs(self.blobs_folder)
+        self.disk = RoomyDisk()
+        self.blobs = DiskBlobs(self.blobs_folder, disk=self.disk)
         self.store: Store = open_store(folder)
         """A connection of the test's own, as another process has it."""
         self._thread_store = StoreThread(partial(open_store, folder))
-        self.app = create_app(settings, self._thread_store, blobs=self.blobs, clock=self.clock)
+        self.app = create_app(settings, self._thread_store, blobs=self.blobs, disk=self.disk, clock=self.clock)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -106,6 +118,7 @@ class Served:
         writer = self.blobs.create()
         writer.write(content)
         writer.commit(file_id)
+        writer.close()
         size = len(content)
         file = FileRecord(
             id=file_id,

@@ -6,15 +6,18 @@ from threading import Event
 
 import pytest
 
+from tidyllm.core.disk import LocalDisk
 from tidyllm.server.blob import Blobs
 from tidyllm.server.blobs.disk import DiskBlobs
 
 WRITER = """
 import sys
 from pathlib import Path
+from tidyllm.core.disk import LocalDisk
 from tidyllm.server.blobs.disk import DiskBlobs
-writer = DiskBlobs(Path(sys.argv[1])).create()
+writer = DiskBlobs(Path(sys.argv[1]), disk=LocalDisk()).create()
 writer.write(b"half of a file")
+writer._drain()
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -22,13 +25,14 @@ sys.stdin.read()
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> DiskBlobs:
-    return DiskBlobs(tmp_path / "blobs")
+    return DiskBlobs(tmp_path / "blobs", disk=LocalDisk())
 
 
 def put(blobs: Blobs, key: str, data: bytes) -> None:
     writer = blobs.create()
     writer.write(data)
     writer.commit(key)
+    writer.close()
 
 
 def leftovers(tmp_path: Path) -> list[Path]:
@@ -40,6 +44,7 @@ def test_committed_bytes_are_read_back(blobs: DiskBlobs) -> None:
     for piece in (b"one\n", b"", b"two\n" * 100_000):
         writer.write(piece)
     writer.commit("file-1")
+    writer.close()
     with blobs.open("file-1") as file:
         assert file.read() == b"one\n" + b"two\n" * 100_000
     assert blobs.path("file-1").stat().st_size == 400_004
@@ -51,39 +56,32 @@ def test_nobody_sees_bytes_before_commit(blobs: DiskBlobs) -> None:
     with pytest.raises(FileNotFoundError):
         blobs.open("file-1")
     writer.commit("file-1")
+    writer.close()
     assert blobs.path("file-1").read_bytes() == b"x"
 
 
 def test_blobs_last_over_processes(blobs: DiskBlobs, tmp_path: Path) -> None:
     put(blobs, "file-1", b"x")
-    assert DiskBlobs(tmp_path / "blobs").path("file-1").read_bytes() == b"x"
-
-
-def test_commit_replaces_what_was_there(blobs: DiskBlobs) -> None:
-    put(blobs, "file-1", b"old")
-    with blobs.open("file-1") as reader:
-        put(blobs, "file-1", b"new")
-        assert reader.read() == b"old"
-    assert blobs.path("file-1").read_bytes() == b"new"
+    assert DiskBlobs(tmp_path / "blobs", disk=LocalDisk()).path("file-1").read_bytes() == b"x"
 
 
 def test_empty_blob_is_a_blob(blobs: DiskBlobs) -> None:
-    blobs.create().commit("file-1")
+    put(blobs, "file-1", b"")
     assert blobs.path("file-1").read_bytes() == b""
 
 
-def test_discarded_bytes_are_gone(blobs: DiskBlobs, tmp_path: Path) -> None:
+def test_bytes_that_were_not_committed_are_gone(blobs: DiskBlobs, tmp_path: Path) -> None:
     writer = blobs.create()
     writer.write(b"x")
-    writer.discard()
-    writer.discard()
+    writer.close()
+    writer.close()
     assert leftovers(tmp_path) == []
 
 
-def test_discard_after_commit_does_nothing(blobs: DiskBlobs) -> None:
+def test_closing_after_commit_keeps_the_bytes(blobs: DiskBlobs) -> None:
     writer = blobs.create()
     writer.commit("file-1")
-    writer.discard()
+    writer.close()
     assert blobs.path("file-1").exists()
 
 
@@ -103,7 +101,7 @@ def test_what_cannot_be_a_key_is_refused(blobs: DiskBlobs, tmp_path: Path, key: 
     writer = blobs.create()
     with pytest.raises(ValueError, match="not the key"):
         writer.commit(key)
-    writer.discard()
+    writer.close()
     assert leftovers(tmp_path) == []
 
 
@@ -117,7 +115,7 @@ def test_no_key_meets_the_folder_of_incoming_bytes(blobs: DiskBlobs, tmp_path: P
 def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "blobs"
     folder.mkdir(mode=0o755)
-    blobs = DiskBlobs(folder)
+    blobs = DiskBlobs(folder, disk=LocalDisk())
     put(blobs, "file-1", b"x")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert blobs.path("file-1").stat().st_mode & 0o777 == 0o600
@@ -128,6 +126,7 @@ def test_sweep_leaves_a_writer_of_this_process_alone(blobs: DiskBlobs) -> None:
     writer.write(b"x")
     assert blobs.sweep() == 0
     writer.commit("file-1")
+    writer.close()
     assert blobs.path("file-1").read_bytes() == b"x"
 
 
@@ -170,8 +169,9 @@ def test_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
+from tidyllm.core.disk import LocalDisk
 from tidyllm.server.blobs.disk import DiskBlobs
-blobs = DiskBlobs(Path(sys.argv[1]))
+blobs = DiskBlobs(Path(sys.argv[1]), disk=LocalDisk())
 before = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
 writer = blobs.create()
@@ -179,7 +179,7 @@ writer.write(b"x" * 1000)
 try:
     writer.commit("file-1")
 except OSError:
-    writer.discard()
+    writer.close()
 else:
     sys.exit("no error")
 finally:
@@ -191,3 +191,16 @@ sys.exit("committed" if blobs.path("file-1").exists() else 0)
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert leftovers(tmp_path) == []
+
+
+def test_a_blob_is_abandoned_once_its_writer_is_done_or_dead(blobs: DiskBlobs) -> None:
+    writer = blobs.create()
+    writer.commit("file-1")
+    assert list(blobs.keys()) == ["file-1"]
+    with blobs.abandoned("file-1") as left:
+        assert not left
+    writer.close()
+    with blobs.abandoned("file-1") as left:
+        assert left
+    with blobs.abandoned("file-2") as left:
+        assert not left

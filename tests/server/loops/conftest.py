@@ -12,8 +12,11 @@ from typing import TypeVar
 import pytest
 
 from tidyllm.core.clock import SystemClock
+from tidyllm.core.disk import Disk, LocalDisk
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
+from tidyllm.server.ledger import Ledger
+from tidyllm.server.leftovers import Leftovers
 from tidyllm.server.locks import hold
 from tidyllm.server.loops.expirer import Expirer
 from tidyllm.server.loops.finisher import Finisher
@@ -21,7 +24,7 @@ from tidyllm.server.loops.intake import Intake
 from tidyllm.server.loops.pruner import Pruner
 from tidyllm.server.loops.rescuer import Rescuer
 from tidyllm.server.loops.worker import Worker
-from tidyllm.server.places import blobs_folder, worker_lock
+from tidyllm.server.places import blobs_folder, make_folders, worker_lock
 from tidyllm.server.records import BatchRecord, FileRecord
 from tidyllm.server.settings import Settings
 from tidyllm.server.store import DEFAULT_PROJECT, Store
@@ -51,12 +54,16 @@ class House:
         self.clock = ManualClock()
         migrate(data)
         self.store = StoreThread(lambda: open_store(data))
-        self.blobs = DiskBlobs(blobs_folder(data))
+        self.disk: Disk = LocalDisk()
+        make_folders(data, self.disk)
+        self.blobs = DiskBlobs(blobs_folder(data), disk=self.disk)
         self.intake = Intake(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
         self.finisher = Finisher(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
         self.expirer = Expirer(store=self.store, clock=self.clock)
         self.rescuer = Rescuer(store=self.store, clock=self.clock, settings=self.settings)
-        self.pruner = Pruner(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
+        self.pruner = Pruner(
+            store=self.store, blobs=self.blobs, disk=self.disk, clock=self.clock, settings=self.settings
+        )
 
     @property
     def now(self) -> int:
@@ -78,6 +85,7 @@ class House:
         writer.write(data)
         key = f"file-{batch_id.replace('_', '')}"
         writer.commit(key)
+        writer.close()
         file = FileRecord(
             id=key,
             project_id=DEFAULT_PROJECT,
@@ -92,7 +100,6 @@ class House:
             project_id=DEFAULT_PROJECT,
             endpoint="/v1/chat/completions",
             input_file_id=key,
-            input_blob=key,
             completion_window="24h",
             created_at=self.now,
             expires_at=self.now + 86_400,
@@ -133,12 +140,13 @@ class House:
         clock = SystemClock()
         # A connection of its own, as in its own process: nobody is told of the changes that they made themselves.
         store = StoreThread(lambda: open_store(self.settings.data))
-        changes = Changes(store)
+        changes = Changes(store, clock)
         worker = Worker(
-            worker_id,
+            Ledger(worker_id, store=store, disk=self.disk, clock=clock, settings=self.settings),
             store=store,
-            blobs=self.blobs,
             upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=self.settings),
+            leftovers=Leftovers(blobs=self.blobs, disk=self.disk, settings=self.settings),
+            clock=clock,
             settings=self.settings,
             changed=changes.event(),
         )

@@ -1,9 +1,12 @@
 import asyncio
+from pathlib import Path
 
 from tidyllm.core.batch import BatchUsage
+from tidyllm.core.disk import LocalDisk
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Kind
-from tidyllm.server.held import Held
+from tidyllm.journals.disk import DiskJournal
+from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
 from tidyllm.server.records import Lease, Shard
 
@@ -11,11 +14,14 @@ from tidyllm.server.records import Lease, Shard
 def held(requests: int, batch_id: str = "batch_1") -> Held:
     shard = Shard(number=0, line_first=1, requests=requests, offset=0, length=0)
     lease = Lease(batch_id=batch_id, endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
-    return Held(lease, waiting=requests, stop=asyncio.Event())
+    journal = DiskJournal(lambda: Path("never made"), disk=LocalDisk())
+    return Held(lease, HeldBatch(batch_id, journal), waiting=requests)
 
 
-def lines(of: Held) -> list[Ready]:
-    return [Ready(of, Line(number, 0, b"")) for number in range(1, of.waiting + 1)]
+def add(dispatcher: Dispatcher, *shards: Held, alone: bool = False) -> None:
+    for shard in shards:
+        for number in range(1, shard.waiting + 1):
+            dispatcher.add(Ready(shard, Line(number, 0, b""), alone=alone))
 
 
 def taken(ready: Ready | None) -> int:
@@ -27,7 +33,7 @@ def test_lines_go_in_the_order_they_came_and_count_as_in_flight() -> None:
     async def scenario() -> None:
         dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
         shard = held(3)
-        dispatcher.add(lines(shard))
+        add(dispatcher, shard)
         assert [taken(await dispatcher.next()) for _ in range(2)] == [1, 2]
         assert (shard.waiting, shard.in_flight) == (1, 2)
 
@@ -39,7 +45,7 @@ def test_idle_slots_wake_as_lines_come_one_each() -> None:
         dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
         slots = [asyncio.create_task(dispatcher.next()) for _ in range(3)]
         await asyncio.sleep(0)
-        dispatcher.add(lines(held(2)))
+        add(dispatcher, held(2))
         done, waiting = await asyncio.wait(slots, return_when=asyncio.FIRST_COMPLETED)
         assert (len(done), len(waiting)) == (2, 1)
         dispatcher.close()
@@ -53,7 +59,7 @@ def test_it_asks_for_more_when_it_runs_low() -> None:
         hungry = asyncio.Event()
         dispatcher = Dispatcher(low=2, hungry=hungry)
         seen = [dispatcher.wants_more]
-        dispatcher.add(lines(held(3)))
+        add(dispatcher, held(3))
         for _ in range(2):
             seen.append(dispatcher.wants_more)
             await dispatcher.next()
@@ -68,11 +74,32 @@ def test_a_stopped_batch_loses_its_waiting_lines_and_no_other_does() -> None:
     async def scenario() -> None:
         dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
         stopped, other = held(3, "stopped"), held(2, "other")
-        dispatcher.add([*lines(stopped), *lines(other)])
+        add(dispatcher, stopped, other)
         await dispatcher.next()
-        dispatcher.drop("stopped")
+        dispatcher.drop(stopped.batch)
         assert (stopped.waiting, stopped.in_flight) == (0, 1)
         assert [taken(await dispatcher.next()) for _ in range(2)] == [1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_lines_under_suspicion_are_in_flight_one_at_a_time_beside_others() -> None:
+    async def scenario() -> None:
+        dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
+        suspect, other = held(3), held(1, "other")
+        add(dispatcher, suspect, alone=True)
+        add(dispatcher, other)
+        first, second = await dispatcher.next(), await dispatcher.next()
+        assert first is not None
+        assert second is not None
+        assert (first.held, second.held) == (suspect, other)
+        third = asyncio.create_task(dispatcher.next())
+        await asyncio.sleep(0)
+        assert not third.done()
+        dispatcher.ended(first)
+        assert taken(await third) == 2
+        dispatcher.drop(suspect.batch)
+        assert (suspect.waiting, suspect.in_flight) == (0, 2)
 
     asyncio.run(scenario())
 
@@ -81,7 +108,7 @@ def test_a_closed_dispatcher_hands_out_nothing() -> None:
     async def scenario() -> None:
         dispatcher = Dispatcher(low=5, hungry=asyncio.Event())
         shard = held(2)
-        dispatcher.add(lines(shard))
+        add(dispatcher, shard)
         dispatcher.close()
         assert await dispatcher.next() is None
         assert shard.waiting == 0

@@ -7,9 +7,10 @@ import pytest
 
 from tests.server.loops.conftest import House
 from tidyllm.core.batch import BatchStatus, RequestCounts
-from tidyllm.journal import Kind
+from tidyllm.journal import Kind, encode
 from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.lines import LOST, error_line, http_line
+from tidyllm.server.loops.finisher import _ResultFile
 from tidyllm.server.loops.intake import Intake
 from tidyllm.server.places import batch_journals, worker_journal
 from tidyllm.server.records import BatchRecord, Lease, ShardReport
@@ -25,7 +26,8 @@ async def lease(house: House) -> list[Lease]:
 
 async def answer(house: House, leases: list[Lease], *, good: Iterable[int] = (), bad: Iterable[int] = ()) -> None:
     """Journal the answers of some lines, in an order that is not the input's, and report every shard as done."""
-    journal = DiskJournal(worker_journal(house.settings.data, "batch_1", worker_id="worker_1", opened=1))
+    path = worker_journal(house.settings.data, "batch_1", worker_id="worker_1", number=1)
+    journal = DiskJournal(lambda: path, disk=house.disk)
     shard_of = {
         line: lease for lease in leases for line in range(lease.shard.line_first, lease.shard.line_first + 2000)
     }
@@ -38,7 +40,8 @@ async def answer(house: House, leases: list[Lease], *, good: Iterable[int] = (),
         else:
             kind = Kind.FAILED
             data = error_line(batch_id="batch_1", line=line, custom_id=custom_id, code="server_error", message="no")
-        journal.append(shard=one.shard.number, epoch=one.epoch, line=line, kind=kind, data=data)
+        journal.append(encode(shard=one.shard.number, epoch=one.epoch, line=line, kind=kind, data=data))
+    journal.sync()
     journal.close()
     await report(house, leases)
 
@@ -192,12 +195,15 @@ def test_an_interrupted_finish_is_done_again_byte_for_byte(house: House) -> None
         await answer(house, await lease(house), good=range(1, 31), bad=range(31, 41))
         await house.ask(lambda store: store.finalize_batches(now=house.now))
         shards = await house.ask(lambda store: store.shards("batch_1"))
-        first = house.finisher._write(await house.batch(), shards)  # and the process dies before it is published
+        files = [_ResultFile(word, house.blobs.create()) for word in ("output", "error")]
+        # The process dies before this is published.
+        first = house.finisher._write(await house.batch(), shards, files=files)
         written = [house.blobs.path(file.blob).read_bytes() for file in first.files]
         await house.finisher.run_once()
         batch = await house.batch()
-        files = [await house.file(batch.output_file_id), await house.file(batch.error_file_id)]
-        assert [house.blobs.path(file.blob).read_bytes() for file in files] == written
+        second = [await house.file(batch.output_file_id), await house.file(batch.error_file_id)]
+        assert [file.id for file in second] == [file.id for file in first.files]
+        assert [house.blobs.path(file.blob).read_bytes() for file in second] == written
 
     asyncio.run(scenario())
 
@@ -272,7 +278,6 @@ def test_an_input_that_breaks_the_reader_fails_its_batch_and_holds_up_no_other(h
         project_id=DEFAULT_PROJECT,
         endpoint="/v1/nothing",  # no such endpoint: an error of ours, which the API would have to make
         input_file_id="file-batch1",
-        input_blob="file-batch1",
         completion_window="24h",
         created_at=0,
         expires_at=2**40,
@@ -282,7 +287,6 @@ def test_an_input_that_breaks_the_reader_fails_its_batch_and_holds_up_no_other(h
 
 def test_a_stray_file_among_the_journals_is_left_alone(house: House) -> None:
     stray = house.settings.data / "journals" / ".DS_Store"
-    stray.parent.mkdir()
     stray.touch()
     asyncio.run(house.pruner.run_once())
     assert stray.exists()

@@ -82,7 +82,7 @@ def test_a_cancelled_batch_sends_nothing_more_and_keeps_what_was_in_flight(house
         async with house.worker() as worker:
             await asyncio.to_thread(model.witness.wait, received=8)
             await house.ask(lambda store: store.cancel_batch(DEFAULT_PROJECT, "batch_1", now=house.now))
-            await worker._stops["batch_1"].wait()
+            await worker._ledger.batches["batch_1"].stop.wait()
             assert not await house.finisher.run_once()
             model.release()
             await house.until(lambda batch: batch.counts.completed == 8)

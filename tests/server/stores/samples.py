@@ -35,7 +35,6 @@ def a_batch(batch_id: str, *, input_file_id: str = "file-in", created_at: int = 
         project_id=MINE,
         endpoint="/v1/chat/completions",
         input_file_id=input_file_id,
-        input_blob=f"blob-{input_file_id}",
         completion_window="24h",
         created_at=created_at,
         expires_at=created_at + DAY,
@@ -57,9 +56,16 @@ def shards_of(count: int, *, requests: int = 10) -> list[Shard]:
     ]
 
 
+def add_a_batch(store: Store, batch_id: str, *, created_at: int = NOW) -> None:
+    """Put a batch there, and the file that all these batches read."""
+    if store.file(MINE, "file-in", now=NOW) is None:
+        store.add_file(a_file("file-in"))
+    store.add_batch(a_batch(batch_id, created_at=created_at))
+
+
 def start_a_batch(store: Store, batch_id: str, *, shards: int = 3) -> None:
     """Put a batch in progress."""
-    store.add_batch(a_batch(batch_id))
+    add_a_batch(store, batch_id)
     assert store.start_batch(batch_id, model="model-1", shards=shards_of(shards), now=NOW + 1)
 
 

@@ -53,12 +53,20 @@ def bring_to(store: Store, batch_id: str, status: BatchStatus) -> None:
 
 
 def test_new_batch_comes_back_as_it_was_added(store: Store) -> None:
-    full = msgspec.structs.replace(a_batch("batch_1"), output_expires_after_s=3600)
-    bare = msgspec.structs.replace(a_batch("batch_2"), metadata=None, input_blob=None)
-    store.add_batch(full)
-    store.add_batch(bare)
+    store.add_file(a_file("file-in"))
+    full = store.add_batch(msgspec.structs.replace(a_batch("batch_1"), output_expires_after_s=3600))
+    bare = store.add_batch(msgspec.structs.replace(a_batch("batch_2", input_file_id="file-no"), metadata=None))
+    assert (full.input_blob, bare.input_blob) == ("blob-file-in", None)
     assert store.batch(MINE, "batch_1") == full
     assert store.batch(MINE, "batch_2") == bare
+
+
+def test_a_file_that_is_deleted_or_expired_is_not_pinned(store: Store) -> None:
+    store.add_file(a_file("file-gone"))
+    store.add_file(a_file("file-old", expires_at=NOW))
+    store.delete_file(MINE, "file-gone", now=NOW)
+    for number, file_id in enumerate(("file-gone", "file-old")):
+        assert store.add_batch(a_batch(f"batch_{number}", input_file_id=file_id)).input_blob is None
 
 
 def test_batch_of_another_project_is_unknown(store: Store) -> None:

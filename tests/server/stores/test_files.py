@@ -131,3 +131,13 @@ def test_bytes_stay_pinned_until_the_batch_is_published(store: Store) -> None:
     assert store.purgeable_blobs(now=NOW + 5, limit=9) == []
     assert store.publish(an_ending("batch_1", status=BatchStatus.COMPLETED), now=NOW + 6)
     assert store.purgeable_blobs(now=NOW + 6, limit=9) == ["blob-file-in"]
+
+
+def test_bytes_are_unknown_without_a_file_and_after_they_were_to_go(store: Store) -> None:
+    for number in range(3):
+        store.add_file(a_file(f"file-{number}"))
+    store.delete_file(MINE, "file-1", now=NOW)
+    store.delete_file(MINE, "file-2", now=NOW)
+    store.blobs_purged(["blob-file-2"], now=NOW)
+    asked = [f"blob-file-{number}" for number in range(4)] + ["x"] * 1000
+    assert store.unknown_blobs(asked) == {"blob-file-2", "blob-file-3", "x"}

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidyllm.core.clock import Clock
+from tidyllm.core.disk import Disk
 from tidyllm.server.api.batches import BatchRoutes
 from tidyllm.server.api.errors import RefusedError, error_response
 from tidyllm.server.api.files import FileRoutes
 from tidyllm.server.api.gate import Gate
+from tidyllm.server.api.health import HealthRoute
 from tidyllm.server.api.services import Services
-from tidyllm.server.api.shapes import json_response
 from tidyllm.server.blob import Blobs
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
@@ -22,12 +23,12 @@ from tidyllm.server.thread import StoreThread
 _NOT_FOUND = 404
 
 
-def create_app(settings: Settings, store: StoreThread, *, blobs: Blobs, clock: Clock) -> FastAPI:
+def create_app(settings: Settings, store: StoreThread, *, blobs: Blobs, disk: Disk, clock: Clock) -> FastAPI:
     """Return the application that any ASGI server can serve; it opens nothing and closes nothing.
 
     The answers of its routes are made by hand, not by response models: a page of batches is to take microseconds.
     """
-    services = Services(settings=settings, store=store, blobs=blobs, clock=clock)
+    services = Services(settings=settings, store=store, blobs=blobs, disk=disk, clock=clock)
     app = FastAPI(
         title="tidyllm",
         version=version("tidyllm"),
@@ -43,11 +44,11 @@ def create_app(settings: Settings, store: StoreThread, *, blobs: Blobs, clock: C
         exception_handlers={RefusedError: _refuse, HTTPException: _refuse_route},
     )
     app.add_middleware(Gate, host=settings.host, clock=clock)
-    _add_routes(app, files=FileRoutes(services), batches=BatchRoutes(services))
+    _add_routes(app, files=FileRoutes(services), batches=BatchRoutes(services), health=HealthRoute(services))
     return app
 
 
-def _add_routes(app: FastAPI, *, files: FileRoutes, batches: BatchRoutes) -> None:
+def _add_routes(app: FastAPI, *, files: FileRoutes, batches: BatchRoutes, health: HealthRoute) -> None:
     for method, path, endpoint in (
         ("POST", "/v1/files", files.upload),
         ("GET", "/v1/files", files.list),
@@ -58,14 +59,9 @@ def _add_routes(app: FastAPI, *, files: FileRoutes, batches: BatchRoutes) -> Non
         ("GET", "/v1/batches", batches.list),
         ("GET", "/v1/batches/{batch_id}", batches.retrieve),
         ("POST", "/v1/batches/{batch_id}/cancel", batches.cancel),
-        ("GET", "/health", _health),
+        ("GET", "/health", health.tell),
     ):
         app.add_api_route(path, endpoint, methods=[method], response_model=None)
-
-
-async def _health(request: Request) -> Response:
-    """Say that the server answers, and which version it is; GET /health."""
-    return json_response({"status": "ok", "version": request.app.version})
 
 
 async def _refuse(request: Request, refused: RefusedError) -> Response:  # noqa: ARG001 - what FastAPI calls a handler with

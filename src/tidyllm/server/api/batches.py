@@ -79,15 +79,13 @@ def _add_batch(store: Store, creation: Creation, *, project_id: str, now: int) -
         project_id=project_id,
         endpoint=creation.endpoint,
         input_file_id=creation.input_file_id,
-        input_blob=None if file is None else file.blob,
         completion_window=creation.completion_window,
         created_at=now,
         expires_at=now + COMPLETION_WINDOWS[creation.completion_window],
         metadata=creation.metadata,
         output_expires_after_s=creation.output_expires_after_s,
     )
-    store.add_batch(batch)
-    return batch
+    return store.add_batch(batch)
 
 
 def _cancel(store: Store, batch_id: str, *, project_id: str, now: int) -> BatchRecord | None:

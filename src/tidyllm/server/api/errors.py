@@ -57,6 +57,19 @@ def internal_error() -> RefusedError:
     return RefusedError("The server had an error while processing your request.", status=500)
 
 
+def disk_full() -> RefusedError:
+    """Return the answer while there is no room to keep anything new. The SDKs would send a large file three times."""
+    message = "The server's disk is full or read-only, so it cannot keep what you send. Try again when it has space."
+    headers = {"x-should-retry": "false"}
+    return RefusedError(message, status=507, code="insufficient_storage", headers=headers)
+
+
+def storage_trouble() -> RefusedError:
+    """Return the answer while the disk or the database fails or is too busy: nothing was done."""
+    message = "The server cannot reach its storage right now; nothing was done. Try again in a moment."
+    return RefusedError(message, status=503, code="storage_unavailable", headers={"retry-after": "1"})
+
+
 def missing(param: str) -> RefusedError:
     """Return the refusal of a request without a parameter it needs."""
     return RefusedError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")

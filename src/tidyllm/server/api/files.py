@@ -26,13 +26,8 @@ class FileRoutes:
 
     async def upload(self, request: Request) -> Response:
         """Store a file; POST /v1/files."""
-        record = await receive_file(request, self._services)
-        try:
+        async with receive_file(request, self._services) as record:
             await self._services.store.run(lambda store: store.add_file(record))
-        except Exception:
-            # Without its row nobody would ever find the blob again.
-            await on_disk(partial(self._services.blobs.delete, record.blob))
-            raise
         return json_response(file_shape(record))
 
     async def list(self, request: Request) -> Response:

@@ -9,7 +9,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidyllm.core.clock import Clock
-from tidyllm.server.api.errors import RefusedError, error_response, internal_error
+from tidyllm.core.disk import is_full
+from tidyllm.core.errors import StorageError
+from tidyllm.server.api.errors import RefusedError, disk_full, error_response, internal_error, storage_trouble
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +55,11 @@ class Gate:
             await error_response(refused)(scope, receive, stamp)
         except ClientDisconnect:
             _log.debug("The client of request %s went away.", request_id)
-        except Exception:
+        except Exception as error:
             if answered:
                 raise
             _log.exception("Request %s failed: %s %s", request_id, scope["method"], scope["path"])
-            await error_response(internal_error())(scope, receive, stamp)
+            await error_response(_fault(error))(scope, receive, stamp)
 
     def _check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
@@ -78,6 +80,13 @@ class Gate:
             return ipaddress.ip_address(hostname).is_loopback
         except ValueError:
             return False
+
+
+def _fault(error: Exception) -> RefusedError:
+    """Return what a client is told of a fault that is not its own."""
+    if isinstance(error, StorageError):
+        return disk_full() if error.full else storage_trouble()
+    return disk_full() if isinstance(error, OSError) and is_full(error) else internal_error()
 
 
 def _hostname(authority: str) -> str:

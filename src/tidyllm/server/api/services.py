@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from tidyllm.core.clock import Clock
+from tidyllm.core.disk import Disk
 from tidyllm.server.blob import Blobs
 from tidyllm.server.settings import Settings
 from tidyllm.server.store import DEFAULT_PROJECT
@@ -22,6 +23,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     store: StoreThread
     blobs: Blobs
+    disk: Disk
     clock: Clock
 
     def now(self) -> int:

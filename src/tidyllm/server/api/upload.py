@@ -1,12 +1,12 @@
 """From the body of an upload to a durable blob, streamed: no more than a few buffers of it are ever in memory."""
 
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from starlette.requests import Request
 
-from tidyllm.server.api.errors import too_large
+from tidyllm.server.api.errors import disk_full, too_large
 from tidyllm.server.api.form import BATCH, OVERHEAD_BYTES_MAX, FormReader, UploadForm
 from tidyllm.server.api.ids import new_file_id
 from tidyllm.server.api.services import Services, on_disk, project_of
@@ -16,23 +16,33 @@ WRITE_BYTES = 1024 * 1024
 """As much of the file is gathered before a thread writes it: one hop per megabyte, not per packet."""
 
 
-async def receive_file(request: Request, services: Services) -> FileRecord:
-    """Return the record of an uploaded file whose bytes are durable; the store is yet to be told.
+@asynccontextmanager
+async def receive_file(request: Request, services: Services) -> AsyncIterator[FileRecord]:
+    """Yield the record of an uploaded file whose bytes are durable, and which the block tells the store of.
 
-    Raises RefusedError, and ClientDisconnect if the client goes away; either leaves no bytes behind.
+    Raises RefusedError, and ClientDisconnect if the client goes away; these, and an error in the block, leave no
+    bytes behind.
     """
     bytes_max = services.settings.upload_bytes_max
     if int(request.headers.get("content-length", 0)) > bytes_max + OVERHEAD_BYTES_MAX:
         raise too_large("The file", bytes_max=bytes_max, param="file")
+    if services.disk.free_bytes(services.settings.data) < services.settings.disk_free_min_bytes:
+        raise disk_full()
     form = FormReader(request.headers.get("content-type", ""), services.settings)
-    writer = services.blobs.create()
+    writer = await on_disk(services.blobs.create)
     try:
         upload = await _receive(request, form, write=writer.write, bytes_max=bytes_max)
         record = _record(upload, project_id=project_of(request), services=services)
         await on_disk(partial(writer.commit, record.blob))
+        try:
+            yield record
+        except Exception:
+            # The store knows nothing of it. Where the caller was cancelled it may, and the pruner finds out.
+            await on_disk(partial(services.blobs.delete, record.blob))
+            raise
     finally:
-        await on_disk(writer.discard)
-    return record
+        # Not before the store knows of it: bytes that it does not know, and nobody holds, look abandoned.
+        await on_disk(writer.close)
 
 
 async def _receive(request: Request, form: FormReader, *, write: Callable[[bytes], None], bytes_max: int) -> UploadForm:

@@ -5,28 +5,33 @@ import fcntl
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tidyllm.core.disk import sync_folder
+from tidyllm.core.disk import Disk
+from tidyllm.core.wire import MIB
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+BUFFER_BYTES = MIB
+"""As much is gathered before it is written: result files are made of short lines."""
 
 
 class DiskBlobs:
     """`Blobs` in a folder, which is made with mode 0700 if it is not there: `kept/<key>` and `incoming/<random>`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, disk: Disk) -> None:
+        self._disk = disk
         self._kept = folder / "kept"
         self._incoming = folder / "incoming"
         for place in (folder, self._kept, self._incoming):
-            place.mkdir(mode=0o700, exist_ok=True)
-            sync_folder(place.parent)
+            disk.make_folder(place)
+            disk.sync_folder(place.parent)
         folder.chmod(0o700)
 
     def create(self) -> "DiskWriter":
         """Start writing a new blob."""
-        return DiskWriter(self._incoming, self)
+        return DiskWriter(self._incoming, self, disk=self._disk)
 
     def path(self, key: str) -> Path:
         """Return where the bytes can be read; raises ValueError for what cannot be a key."""
@@ -40,65 +45,102 @@ class DiskBlobs:
 
     def delete(self, key: str) -> None:
         """Remove a blob; one that is not there is no error."""
-        self.path(key).unlink(missing_ok=True)
+        self._disk.remove(self.path(key))
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of all blobs."""
+        with os.scandir(self._kept) as entries:
+            for entry in entries:
+                yield entry.name
+
+    @contextlib.contextmanager
+    def abandoned(self, key: str) -> Iterator[bool]:
+        """Say whether no living writer holds a blob; its key is not used a second time."""
+        with _locked(self.path(key)) as free:
+            yield free
 
     def sweep(self) -> int:
         """Remove what writers that died left behind, and return how many; a living writer's file is locked."""
-        return sum(_remove_unlocked(leftover) for leftover in self._incoming.iterdir())
+        removed = 0
+        for leftover in self._incoming.iterdir():
+            with _locked(leftover) as free:
+                if free:
+                    self._disk.remove(leftover)
+                    removed += 1
+        return removed
 
 
 class DiskWriter:
     """`BlobWriter` into a file of its own, which it keeps locked as long as it lives."""
 
-    def __init__(self, incoming: Path, blobs: DiskBlobs) -> None:
+    def __init__(self, incoming: Path, blobs: DiskBlobs, *, disk: Disk) -> None:
         self._blobs = blobs
-        self._path, self._file = _create_locked(incoming)
+        self._disk = disk
+        self._path, self._fd = _create_locked(incoming, disk)
+        self._buffer = bytearray()
+        self._committed = self._closed = False
 
     def write(self, data: bytes) -> None:
         """Append bytes; raises OSError where the disk is full."""
-        self._file.write(data)
+        self._buffer += data
+        if len(self._buffer) >= BUFFER_BYTES:
+            self._drain()
 
     def commit(self, key: str) -> None:
-        """Make the bytes durable under `key`, in place of what was there."""
+        """Make the bytes durable under a key that is used this once."""
         target = self._blobs.path(key)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._path.replace(target)
-        sync_folder(target.parent)
-        self._file.close()
+        self._drain()
+        self._disk.sync(self._fd)
+        self._disk.rename(self._path, target)
+        self._committed = True
+        self._disk.sync_folder(target.parent)
 
-    def discard(self) -> None:
-        """Throw the bytes away; does nothing after `commit`."""
-        if not self._file.closed:
-            self._path.unlink(missing_ok=True)
-            # Closing writes what is still buffered, and what a full disk says to that is of no interest any more.
-            with contextlib.suppress(OSError):
-                self._file.close()
+    def close(self) -> None:
+        """Throw the bytes away, unless they were committed, and let go of them; doing it twice is no error."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self._committed:
+                self._disk.remove(self._path)
+        finally:
+            os.close(self._fd)
+
+    def _drain(self) -> None:
+        waiting, self._buffer = memoryview(bytes(self._buffer)), bytearray()
+        while waiting:
+            waiting = waiting[self._disk.write(self._fd, bytes(waiting)) :]
 
 
-def _create_locked(incoming: Path) -> tuple[Path, BinaryIO]:
+def _create_locked(incoming: Path, disk: Disk) -> tuple[Path, int]:
     while True:
         path = incoming / secrets.token_hex(16)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fd = disk.create(path)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         # A sweep may have come between the two calls and removed the file.
-        if os.fstat(descriptor).st_nlink:
-            return path, os.fdopen(descriptor, "wb")
-        os.close(descriptor)
+        if os.fstat(fd).st_nlink:
+            return path, fd
+        os.close(fd)
 
 
-def _remove_unlocked(path: Path) -> bool:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file in the block, and yield True; False if a writer holds it, or there is no such file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        # Its writer has committed or discarded it since the folder was read.
-        return False
+        # Its writer has committed or closed it since the folder was read.
+        yield False
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-    except (BlockingIOError, FileNotFoundError):
-        # Its writer lives, or has just finished with it.
-        return False
+        yield _lock(fd) and os.fstat(fd).st_nlink > 0
     finally:
-        os.close(descriptor)
+        os.close(fd)
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True

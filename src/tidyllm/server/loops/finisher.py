@@ -1,18 +1,19 @@
 """Writing and publishing a batch's result files: from the journals, in input order, each request exactly once.
 
-The bytes depend on the input and the journals alone and go under keys made from the batch's id, so a finish that was
-interrupted is simply done again.
+Bytes and ids depend on the batch, its input and its journals alone, so a finish that was interrupted is simply done
+again.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts
 from tidyllm.core.clock import Clock
-from tidyllm.core.errors import JournalError
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Kind, Place, Reader, first_answers
 from tidyllm.server.blob import Blobs, BlobWriter
@@ -26,6 +27,7 @@ from tidyllm.server.lines import (
     read_shard,
     usage_of_line,
 )
+from tidyllm.server.patience import TROUBLE, PutOff
 from tidyllm.server.places import batch_journals
 from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
 from tidyllm.server.settings import Settings
@@ -44,43 +46,49 @@ class Finisher:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
-        self._unreadable: set[str] = set()
+        self._unwritable = PutOff(clock)
 
     async def run_once(self) -> bool:
         """Publish one batch; return whether there was one."""
         now = int(self._clock.now())
         grace = int(self._settings.cancel_grace_s)
         await self._store.run(lambda store: store.finalize_batches(now=now))
-        limit = len(self._unreadable) + 1
+        waiting = self._unwritable.waiting()
+        limit = len(waiting) + 1
         ripe = await self._store.run(lambda store: store.finishable_batches(stopped_before=now - grace, limit=limit))
-        batch = next((batch for batch in ripe if batch.id not in self._unreadable), None)
+        batch = next((batch for batch in ripe if batch.id not in waiting), None)
         if batch is None:
             return False
-        shards = await self._store.run(lambda store: store.shards(batch.id))
         try:
-            ending = await asyncio.to_thread(self._write, batch, shards)
-        except (FileNotFoundError, JournalError):
-            self._unreadable.add(batch.id)  # The batches behind it go on.
-            log.exception("The results of %s cannot be written and wait for another start.", batch.id)
+            await self._finish(batch)
+        except TROUBLE:
+            if self._unwritable.put_off(batch.id):  # The batches behind it go on.
+                log.exception("The results of %s cannot be written and are tried again.", batch.id)
         else:
-            await self._store.run(lambda store: store.publish(ending, now=now))
+            self._unwritable.settle(batch.id)
         return True
 
-    def _write(self, batch: BatchRecord, shards: list[Shard]) -> Ending:
-        output = _ResultFile(self._blobs.create())
-        error = _ResultFile(self._blobs.create())
-        try:
-            counts, usage = self._copy(batch, shards, output=output, error=error)
-            files = [self._file(batch, result, word=word) for result, word in ((output, "output"), (error, "error"))]
-        finally:
-            output.writer.discard()
-            error.writer.discard()
+    async def _finish(self, batch: BatchRecord) -> None:
+        shards = await self._store.run(lambda store: store.shards(batch.id))
+        async with contextlib.AsyncExitStack() as stack:
+            files: list[_ResultFile] = []
+            for word in ("output", "error"):
+                files.append(_ResultFile(word, await asyncio.to_thread(self._blobs.create)))
+                # Not before the file has its row: bytes without one look abandoned.
+                stack.push_async_callback(asyncio.to_thread, files[-1].writer.close)
+            ending = await asyncio.to_thread(self._write, batch, shards, files=files)
+            await self._store.run(lambda store: store.publish(ending, now=int(self._clock.now())))
+
+    def _write(self, batch: BatchRecord, shards: list[Shard], *, files: Sequence["_ResultFile"]) -> Ending:
+        output, error = files
+        counts, usage = self._copy(batch, shards, output=output, error=error)
+        records = [self._file(batch, result) for result in files]
         return Ending(
             batch_id=batch.id,
             status=_end_of(batch),
-            files=tuple(file for file in files if file is not None),
-            output_file_id=files[0].id if files[0] else None,
-            error_file_id=files[1].id if files[1] else None,
+            files=tuple(record for record in records if record is not None),
+            output_file_id=records[0].id if records[0] else None,
+            error_file_id=records[1].id if records[1] else None,
             counts=counts,
             usage=usage,
         )
@@ -126,18 +134,20 @@ class Finisher:
             data = file.read(shard.length)
         yield from ((line.number, line) for line in read_shard(shard, data))
 
-    def _file(self, batch: BatchRecord, result: "_ResultFile", *, word: str) -> FileRecord | None:
+    def _file(self, batch: BatchRecord, result: "_ResultFile") -> FileRecord | None:
         if not result.size:
             return None
-        file_id = f"file-{digest(f'{batch.id}/{word}', 12)}"
-        result.writer.commit(file_id)
+        file_id = f"file-{digest(f'{batch.id}/{result.word}', 12)}"
+        # Each try has bytes of its own: what an earlier one left is removed as abandoned, whenever that may be.
+        blob = f"{file_id}.{secrets.token_hex(8)}"
+        result.writer.commit(blob)
         now = int(self._clock.now())
         return FileRecord(
             id=file_id,
             project_id=batch.project_id,
-            blob=file_id,
+            blob=blob,
             purpose=OUTPUT_PURPOSE,
-            filename=f"{batch.id}_{word}.jsonl",
+            filename=f"{batch.id}_{result.word}.jsonl",
             bytes=result.size,
             created_at=now,
             expires_at=now + (batch.output_expires_after_s or self._settings.file_retention_s),
@@ -147,6 +157,7 @@ class Finisher:
 class _ResultFile(msgspec.Struct):
     """A result file while it is written."""
 
+    word: str
     writer: BlobWriter
     size: int = 0
 

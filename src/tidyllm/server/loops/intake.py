@@ -15,6 +15,7 @@ from tidyllm.core.jsonl import Line, read_lines
 from tidyllm.core.wire import MIB
 from tidyllm.server.blob import Blobs
 from tidyllm.server.lines import MAIN_FIELD
+from tidyllm.server.patience import PutOff
 from tidyllm.server.records import BatchRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
@@ -78,19 +79,29 @@ class Intake:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
+        self._unreadable = PutOff(clock)
 
     async def run_once(self) -> bool:
         """Read the oldest unread batch's input; return whether there was one."""
-        batches = await self._store.run(lambda store: store.unread_batches(limit=1))
-        for batch in batches:
+        waiting = self._unreadable.waiting()
+        unread = await self._store.run(lambda store: store.unread_batches(limit=len(waiting) + 1))
+        batch = next((batch for batch in unread if batch.id not in waiting), None)
+        if batch is None:
+            return False
+        try:
             found = await self._found(batch)
-            now = int(self._clock.now())
-            if isinstance(found, Input):
-                model, shards = found.model, found.shards
-                await self._store.run(lambda s: s.start_batch(batch.id, model=model, shards=shards, now=now))  # noqa: B023
-            else:
-                await self._store.run(lambda s: s.fail_batch(batch.id, problems=found, now=now))  # noqa: B023
-        return bool(batches)
+        except OSError:
+            if self._unreadable.put_off(batch.id):  # The batches behind it go on.
+                log.exception("The input of %s cannot be read and is tried again.", batch.id)
+            return True
+        self._unreadable.settle(batch.id)
+        now = int(self._clock.now())
+        if isinstance(found, Input):
+            model, shards = found.model, found.shards
+            await self._store.run(lambda s: s.start_batch(batch.id, model=model, shards=shards, now=now))
+        else:
+            await self._store.run(lambda s: s.fail_batch(batch.id, problems=found, now=now))
+        return True
 
     async def _found(self, batch: BatchRecord) -> Input | Problems:
         try:

@@ -1,8 +1,8 @@
 """Noticing dead workers by their lock files, and putting their shards back in the queue."""
 
 from tidyllm.core.clock import Clock
-from tidyllm.server.locks import is_held
-from tidyllm.server.places import worker_lock
+from tidyllm.server.locks import free
+from tidyllm.server.places import worker_lock, worker_locks
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
@@ -18,9 +18,13 @@ class Rescuer:
     async def run_once(self) -> bool:
         """Bury every dead worker; there is never more to do at once."""
         for worker_id in await self._store.run(lambda store: store.live_workers()):
-            lock = worker_lock(self._settings.data, worker_id)
-            if not is_held(lock):
-                now = int(self._clock.now())
-                await self._store.run(lambda store: store.bury_worker(worker_id, now=now))  # noqa: B023 - awaited at once
-                lock.unlink(missing_ok=True)
+            with free(worker_lock(self._settings.data, worker_id)) as dead:
+                if dead:
+                    now = int(self._clock.now())
+                    await self._store.run(lambda store: store.bury_worker(worker_id, now=now))  # noqa: B023 - awaited at once
+        live = await self._store.run(lambda store: store.live_workers())
+        for worker_id, lock in worker_locks(self._settings.data).items():
+            with free(lock) as dead:
+                if dead and worker_id not in live:
+                    lock.unlink(missing_ok=True)
         return False

@@ -11,37 +11,38 @@ from tidyllm.server.loops.finisher import Finisher
 from tidyllm.server.loops.intake import Intake
 from tidyllm.server.loops.pruner import Pruner
 from tidyllm.server.loops.rescuer import Rescuer
+from tidyllm.server.patience import patiently
 from tidyllm.server.places import blobs_folder
 from tidyllm.server.process import Life
 
 
 async def run(life: Life) -> None:
     """Do the duties until the process is to stop."""
-    store, clock, settings = life.store, life.clock, life.orders.settings
-    blobs = DiskBlobs(blobs_folder(settings.data))
+    store, disk, clock, settings = life.store, life.disk, life.clock, life.orders.settings
+    blobs = DiskBlobs(blobs_folder(settings.data), disk=disk)
     duties: tuple[Loop, ...] = (
         Intake(store=store, blobs=blobs, clock=clock, settings=settings),
         Finisher(store=store, blobs=blobs, clock=clock, settings=settings),
         Rescuer(store=store, clock=clock, settings=settings),
         Expirer(store=store, clock=clock),
-        Pruner(store=store, blobs=blobs, clock=clock, settings=settings),
+        Pruner(store=store, blobs=blobs, disk=disk, clock=clock, settings=settings),
     )
-    changes = Changes(store)
+    changes = Changes(store, clock)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(changes.watch())]
-        running += [tasks.create_task(_repeat(duty, changes.event(), tick_s=settings.tick_s)) for duty in duties]
+        running += [tasks.create_task(_repeat(duty, changes.event(), life=life)) for duty in duties]
         life.ready()
         await life.stop.wait()
         for task in running:
             task.cancel()
 
 
-async def _repeat(duty: Loop, changed: asyncio.Event, *, tick_s: float) -> None:
+async def _repeat(duty: Loop, changed: asyncio.Event, *, life: Life) -> None:
     """Do a duty at every change, and now and then without one: time itself makes work."""
     while True:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(tick_s):
+            async with asyncio.timeout(life.orders.settings.tick_s):
                 await changed.wait()
         changed.clear()
-        while await duty.run_once():
+        while await patiently(duty.run_once, what=f"The {type(duty).__name__.lower()}", clock=life.clock):
             pass

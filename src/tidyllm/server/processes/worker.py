@@ -1,6 +1,7 @@
 """The worker process: one worker, from the lock that shows that it lives to its burial."""
 
 import asyncio
+import logging
 import os
 import random
 import secrets
@@ -8,34 +9,29 @@ import secrets
 from tidyllm.core.auth import Auth
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
+from tidyllm.server.ledger import Ledger
+from tidyllm.server.leftovers import Leftovers
 from tidyllm.server.locks import hold
 from tidyllm.server.loops.worker import Worker
+from tidyllm.server.patience import TROUBLE, patiently
 from tidyllm.server.places import blobs_folder, worker_lock
 from tidyllm.server.process import Life
 from tidyllm.server.upstream import Upstream
 from tidyllm.transport.http import HttpClient
 from tidyllm.transport.keys import Keys
 
+log = logging.getLogger(__name__)
+
 
 async def run(life: Life) -> None:
     """Work until the process is to stop."""
-    settings, clock = life.orders.settings, life.clock
-    worker_id = f"worker_{secrets.token_hex(8)}"
-    lock = worker_lock(settings.data, worker_id)
-    hold(lock)  # Before the worker is known: one that is known and holds no lock is dead.
-    await life.store.run(lambda store: store.add_worker(worker_id, pid=os.getpid(), now=int(clock.now())))
-    changes = Changes(life.store)
+    clock = life.clock
+    worker_id = await patiently(lambda: _hold_new(life), what="The start of a worker", clock=clock)
+    # Not before it holds its lock: a worker that is known and holds none is dead.
+    await patiently(lambda: _announce(life, worker_id), what="The start of a worker", clock=clock)
+    changes = Changes(life.store, clock)
     client = HttpClient()
-    auth = Auth(env=settings.upstream_key_env, required=False)
-    upstream = Upstream(sender=client, headers=Keys().sign(auth), clock=clock, rng=random.Random(), settings=settings)
-    worker = Worker(
-        worker_id,
-        store=life.store,
-        blobs=DiskBlobs(blobs_folder(settings.data)),
-        upstream=upstream,
-        settings=settings,
-        changed=changes.event(),
-    )
+    worker = _worker(life, worker_id, client=client, changed=changes.event())
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(changes.watch())
         working = tasks.create_task(worker.run())
@@ -44,9 +40,41 @@ async def run(life: Life) -> None:
         await working
         life.stop.set()
         watching.cancel()
-    await life.store.run(lambda store: store.bury_worker(worker_id, now=int(clock.now())))
-    lock.unlink()
+    try:
+        await life.store.run(lambda store: store.bury_worker(worker_id, now=int(clock.now())))
+        worker_lock(life.orders.settings.data, worker_id).unlink()
+    except TROUBLE as error:
+        log.warning("This worker is left for the clerk to bury: %s", error)
     await client.close(wait_s=0)  # What is still in flight has had its grace, and no journal to go to.
+
+
+async def _hold_new(life: Life) -> str:
+    """Return the id of a new worker, whose lock this process holds until it ends."""
+    worker_id = f"worker_{secrets.token_hex(8)}"
+    if hold(worker_lock(life.orders.settings.data, worker_id)) is None:
+        raise BlockingIOError(f"The lock of {worker_id} was looked at in the moment of its making.")
+    return worker_id
+
+
+async def _announce(life: Life, worker_id: str) -> None:
+    now = int(life.clock.now())
+    await life.store.run(lambda store: store.add_worker(worker_id, pid=os.getpid(), now=now))
+
+
+def _worker(life: Life, worker_id: str, *, client: HttpClient, changed: asyncio.Event) -> Worker:
+    store, disk, clock, settings = life.store, life.disk, life.clock, life.orders.settings
+    auth = Auth(env=settings.upstream_key_env, required=False)
+    return Worker(
+        Ledger(worker_id, store=store, disk=disk, clock=clock, settings=settings),
+        store=store,
+        upstream=Upstream(
+            sender=client, headers=Keys().sign(auth), clock=clock, rng=random.Random(), settings=settings
+        ),
+        leftovers=Leftovers(blobs=DiskBlobs(blobs_folder(settings.data), disk=disk), disk=disk, settings=settings),
+        clock=clock,
+        settings=settings,
+        changed=changed,
+    )
 
 
 async def _stop_with(stop: asyncio.Event, worker: Worker) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from tidyllm.core.errors import SettingError
 from tidyllm.server.stores.sql.schema import NEWEST
 from tidyllm.server.stores.sql.store import SqlStore
+from tidyllm.server.stores.sql.trouble import transaction
 
 BUSY_TIMEOUT_S = 30.0
 """How long a transaction waits for another process's; each of ours lasts milliseconds."""
@@ -22,7 +23,8 @@ def database_path(data: Path) -> Path:
 def open_store(data: Path) -> SqlStore:
     """Return the store of a data folder that `migrate` has prepared.
 
-    Raises SettingError if there is no database, or if it has another schema version than this package.
+    Raises SettingError if there is no database, or if it has another schema version than this package; StorageError
+    as `Store` does.
     """
     path = database_path(data)
     if not path.exists():
@@ -79,7 +81,7 @@ def refuse_newer(found: str | None, *, path: Path) -> None:
 
 
 def _check_version(engine: Engine, path: Path) -> None:
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         found = schema_version(connection)
     refuse_newer(found, path=path)
     if found != NEWEST:

@@ -3,12 +3,14 @@
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Engine
 
 from tidyllm.core.batch import Problem
 from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport
 from tidyllm.server.states import ShardState
 from tidyllm.server.stores.sql.queries import batches, files, shards, workers
+from tidyllm.server.stores.sql.trouble import told, transaction
 
 _IDS_PER_QUESTION = 500
 
@@ -24,19 +26,19 @@ class SqlStore:
 
     def add_file(self, file: FileRecord) -> None:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             files.add(connection, [file])
 
     def file(self, project_id: str, file_id: str, *, now: int) -> FileRecord | None:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return files.visible(connection, file_id, project_id=project_id, now=now)
 
     def list_files(
         self, project_id: str, *, now: int, limit: int, after: str | None, purpose: str | None, newest_first: bool
     ) -> list[FileRecord] | None:
         """See `Store`; a deleted file may still be named in `after`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             place = None if after is None else files.place(connection, after, project_id=project_id)
             if after is not None and place is None:
                 return None
@@ -52,34 +54,45 @@ class SqlStore:
 
     def delete_file(self, project_id: str, file_id: str, *, now: int) -> bool:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return files.delete(connection, file_id, project_id=project_id, now=now)
 
     def purgeable_blobs(self, *, now: int, limit: int) -> list[str]:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return files.purgeable_blobs(connection, now=now, limit=limit)
+
+    def unknown_blobs(self, blobs: Sequence[str]) -> set[str]:
+        """See `Store`."""
+        known: set[str] = set()
+        with transaction(self._reading) as connection:
+            for start in range(0, len(blobs), _IDS_PER_QUESTION):
+                known |= files.owned(connection, blobs[start : start + _IDS_PER_QUESTION])
+        return set(blobs) - known
 
     def blobs_purged(self, blobs: Sequence[str], *, now: int) -> None:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             files.mark_purged(connection, blobs, now=now)
 
     # Batches, as the API sees them
 
-    def add_batch(self, batch: BatchRecord) -> None:
+    def add_batch(self, batch: BatchRecord) -> BatchRecord:
         """See `Store`."""
-        with self._writing.begin() as connection:
-            batches.add(connection, batch)
+        with transaction(self._writing) as connection:
+            blob = files.pin(connection, batch.input_file_id, project_id=batch.project_id, now=batch.created_at)
+            pinned = msgspec.structs.replace(batch, input_blob=blob)
+            batches.add(connection, pinned)
+            return pinned
 
     def batch(self, project_id: str, batch_id: str) -> BatchRecord | None:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return batches.one(connection, batch_id, project_id=project_id)
 
     def list_batches(self, project_id: str, *, limit: int, after: str | None) -> list[BatchRecord] | None:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             place = None if after is None else batches.place(connection, after, project_id=project_id)
             if after is not None and place is None:
                 return None
@@ -87,57 +100,57 @@ class SqlStore:
 
     def cancel_batch(self, project_id: str, batch_id: str, *, now: int) -> bool:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return batches.cancel(connection, batch_id, project_id=project_id, now=now)
 
     # Intake, expiry and finish
 
     def unread_batches(self, *, limit: int) -> list[BatchRecord]:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return batches.unread(connection, limit=limit)
 
     def start_batch(self, batch_id: str, *, model: str, shards: Sequence[Shard], now: int) -> bool:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return batches.start(connection, batch_id, model=model, shards=shards, now=now)
 
     def fail_batch(self, batch_id: str, *, problems: Sequence[Problem], now: int) -> bool:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return batches.fail(connection, batch_id, problems=problems, now=now)
 
     def lapse_batches(self, *, now: int) -> int:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return batches.lapse_unread(connection, now=now) + batches.lapse_running(connection, now=now)
 
     def finalize_batches(self, *, now: int) -> int:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return batches.finalize_done(connection, now=now)
 
     def finishable_batches(self, *, stopped_before: int, limit: int) -> list[BatchRecord]:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return batches.finishable(connection, stopped_before=stopped_before, limit=limit)
 
     def ended_batches(self, batch_ids: Sequence[str]) -> set[str]:
         """See `Store`."""
         running: set[str] = set()
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             for start in range(0, len(batch_ids), _IDS_PER_QUESTION):
                 running |= batches.running(connection, batch_ids[start : start + _IDS_PER_QUESTION])
         return set(batch_ids) - running
 
     def shards(self, batch_id: str) -> list[Shard]:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return shards.of_batch(connection, batch_id)
 
     def publish(self, ending: Ending, *, now: int) -> bool:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             if not batches.end(connection, ending, now=now):
                 return False
             files.add(connection, ending.files)
@@ -147,38 +160,38 @@ class SqlStore:
 
     def add_worker(self, worker_id: str, *, pid: int, now: int) -> None:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             workers.add(connection, worker_id, pid=pid, now=now)
 
     def live_workers(self) -> list[str]:
         """See `Store`; the oldest first."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return workers.live(connection)
 
     def bury_worker(self, worker_id: str, *, now: int) -> int:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             workers.bury(connection, worker_id, now=now)
             return shards.requeue(connection, worker_id)
 
     def claim_shards(self, worker_id: str, *, limit: int) -> list[Lease]:
         """See `Store`; a worker that is buried or unknown gets none."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             return shards.claim(connection, worker_id, limit=limit)
 
     def release_shards(self, worker_id: str, reports: Sequence[ShardReport]) -> None:
         """See `Store`; a shard whose report says `done` is done."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             shards.settle(connection, worker_id, reports=reports, unless_done=ShardState.QUEUED)
 
     def report(self, worker_id: str, reports: Sequence[ShardReport]) -> None:
         """See `Store`."""
-        with self._writing.begin() as connection:
+        with transaction(self._writing) as connection:
             shards.settle(connection, worker_id, reports=reports, unless_done=ShardState.LEASED)
 
     def stopping_batches(self, worker_id: str) -> set[str]:
         """See `Store`."""
-        with self._reading.begin() as connection:
+        with transaction(self._reading) as connection:
             return shards.stopping(connection, worker_id)
 
     # The database itself
@@ -186,7 +199,7 @@ class SqlStore:
     def version(self) -> int:
         """See `Store`."""
         # The driver's own connection, and outside a transaction: one would show the number it began with.
-        with contextlib.closing(self._reading.raw_connection()) as connection:
+        with told(), contextlib.closing(self._reading.raw_connection()) as connection:
             cursor = connection.cursor()
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchall()[0][0])

@@ -22,6 +22,13 @@ def visible(connection: Connection, file_id: str, *, project_id: str, now: int) 
     return None if row is None else _record(row)
 
 
+def pin(connection: Connection, file_id: str, *, project_id: str, now: int) -> str | None:
+    """Return the key of a visible file's bytes, which stay as long as the batch that this transaction adds runs."""
+    question = select(file.c.blob).where(file.c.id == file_id, file.c.project_id == project_id, _visible(now))
+    # SQLite leaves the lock out: there, whoever writes is alone.
+    return connection.scalar(question.with_for_update(read=True))
+
+
 def place(connection: Connection, file_id: str, *, project_id: str) -> int | None:
     """Return where a file stands in the list; one that is deleted keeps its place, so a reader may go on from it."""
     return connection.scalar(select(file.c.seq).where(file.c.id == file_id, file.c.project_id == project_id))
@@ -61,6 +68,11 @@ def purgeable_blobs(connection: Connection, *, now: int, limit: int) -> list[str
     blobs = list(connection.scalars(deleted))
     # Two questions, not one with OR: each of them reads its own partial index.
     return blobs + list(connection.scalars(expired.limit(limit - len(blobs))))
+
+
+def owned(connection: Connection, blobs: Sequence[str]) -> set[str]:
+    """Return which of these keys are a file's whose bytes are not gone."""
+    return set(connection.scalars(select(file.c.blob).where(file.c.blob.in_(blobs), file.c.purged_at.is_(None))))
 
 
 def mark_purged(connection: Connection, blobs: Sequence[str], *, now: int) -> None:

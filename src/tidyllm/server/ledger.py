@@ -1,0 +1,238 @@
+"""A worker's books: every answer goes into a journal, is made durable, and only then is told to the database.
+
+Answers are written as they come. *commit* syncs the journals, the answers of a short while together; *tell* then
+reports to the database what is durable. While a journal cannot be written nothing is sent, and the answers that still
+arrive wait in memory: no more of them than were in flight.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from tidyllm.core.clock import Clock
+from tidyllm.core.disk import Disk
+from tidyllm.core.errors import StorageError
+from tidyllm.core.wire import MIB
+from tidyllm.journal import Journal, Kind, encode
+from tidyllm.journals.disk import DiskJournal
+from tidyllm.server.held import Held, HeldBatch
+from tidyllm.server.patience import patiently
+from tidyllm.server.places import worker_journal
+from tidyllm.server.records import ShardReport
+from tidyllm.server.settings import Settings
+from tidyllm.server.thread import StoreThread
+from tidyllm.server.upstream import Result
+
+log = logging.getLogger(__name__)
+
+UNSYNCED_BYTES_MAX = 64 * MIB
+"""Answers of one batch that may wait for a slow disk: beyond it nothing more is sent."""
+
+LEAVE_S_MIN = 3.0
+"""How long a worker that leaves waits for the disk at least."""
+
+
+class Ledger:
+    """What one worker holds, and what has been done of it."""
+
+    def __init__(self, worker_id: str, *, store: StoreThread, disk: Disk, clock: Clock, settings: Settings) -> None:
+        self.worker_id = worker_id
+        self.batches: dict[str, HeldBatch] = {}
+        """Those of which shards are held."""
+        self._store = store
+        self._disk = disk
+        self._clock = clock
+        self._settings = settings
+        self._journal_numbers = itertools.count(1)
+        self._out: dict[tuple[str, int], Held] = {}
+        """The lines that are with the upstream now."""
+        self._dirty: dict[tuple[str, int], Held] = {}
+        self._untold: dict[tuple[str, int], ShardReport] = {}
+        self._written = asyncio.Event()
+        self._durable = asyncio.Event()
+        self._shard_done = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._had_room = True
+
+    def has_room(self) -> bool:
+        """Return whether there is space enough on the disk to take on more work."""
+        room = self._disk.free_bytes(self._settings.data) >= self._settings.disk_free_min_bytes
+        if room != self._had_room:
+            self._had_room = room
+            least = f"{self._settings.disk_free_min_bytes:,}"
+            said = "has room again" if room else f"has less than {least} bytes free: no more work is taken on"
+            log.log(logging.INFO if room else logging.WARNING, "The disk of %s %s.", self._settings.data, said)
+        return room
+
+    @contextlib.asynccontextmanager
+    async def taking(self, batch_id: str) -> AsyncIterator[HeldBatch]:
+        """Have a batch to hold a shard of, which the block adds to it; its journal stands. Raises JournalError."""
+        batch = self.batches.get(batch_id) or await self._begin(batch_id)
+        batch.shards_coming += 1
+        try:
+            yield batch
+        finally:
+            batch.shards_coming -= 1
+            await self._close_if_idle(batch)
+
+    async def _begin(self, batch_id: str) -> HeldBatch:
+        numbers, data = self._journal_numbers, self._settings.data
+        journal = DiskJournal(
+            lambda: worker_journal(data, batch_id, worker_id=self.worker_id, number=next(numbers)), disk=self._disk
+        )
+        await asyncio.to_thread(journal.sync)
+        self.batches[batch_id] = HeldBatch(batch_id, journal)
+        return self.batches[batch_id]
+
+    async def _close_if_idle(self, batch: HeldBatch) -> None:
+        if not batch.shards and not batch.shards_coming:
+            del self.batches[batch.id]
+            await asyncio.to_thread(batch.journal.close)
+
+    def trail(self, held: Held, line: int) -> "LineTrail":
+        """Return what the upstream tells of a line's exchanges."""
+        return LineTrail(self, held, line)
+
+    async def may_send(self, stop: asyncio.Event) -> bool:
+        """Return whether a request may go out, as soon as its answer could be kept; False once `stop` is set."""
+        if not self._writable.is_set():
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._writable, stop)]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        return not stop.is_set()
+
+    def note(self, held: Held, line: int, *, kind: Kind) -> None:
+        """Write down that a line is sent, or has come back without a result."""
+        if kind is Kind.SENT:
+            self._out[held.batch.id, line] = held
+        else:
+            self._out.pop((held.batch.id, line), None)
+        held.batch.journal.note(_record(held, line, kind=kind))
+        self._look_at(held.batch.journal)
+
+    def enter(self, held: Held, line: int, *, result: Result) -> None:
+        """Take the result of a line."""
+        self._out.pop((held.batch.id, line), None)
+        held.batch.journal.append(_record(held, line, kind=result.kind, data=result.data))
+        held.count(result.kind, result.usage)
+        self._look_at(held.batch.journal)
+        self.touch(held)
+
+    def touch(self, held: Held) -> None:
+        """Have a shard reported, because something of it has changed."""
+        self._dirty[held.batch.id, held.lease.shard.number] = held
+        self._written.set()
+
+    def _look_at(self, journal: Journal) -> None:
+        if not journal.writable:
+            self._writable.clear()
+            self._written.set()
+        elif journal.unsynced_bytes > UNSYNCED_BYTES_MAX:
+            self._writable.clear()
+
+    async def commit(self) -> None:
+        """Make written answers durable, those of a short while together, until cancelled."""
+        while True:
+            await self._written.wait()
+            await self._clock.sleep(self._settings.commit_interval_s)
+            reports = await patiently(self._sync, what="Keeping answers", clock=self._clock)
+            for report in reports:
+                self._untold[report.batch_id, report.number] = report
+                if report.done:
+                    self._shard_done.set()
+            self._durable.set()
+
+    async def tell(self) -> None:
+        """Tell the database what is durable, until cancelled: ends at once, counts now and then."""
+        while True:
+            await self._durable.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.count_interval_s):
+                    await self._shard_done.wait()
+            self._durable.clear()
+            self._shard_done.clear()
+            reports = list(self._untold.values())
+            self._untold.clear()
+            await patiently(lambda: self._report(reports), what="Counting", clock=self._clock)  # noqa: B023
+
+    async def _sync(self) -> list[ShardReport]:
+        """Return what is durable now of the shards touched since the last call."""
+        self._written.clear()
+        dirty, self._dirty = self._dirty, {}
+        reports = [held.report() for held in dirty.values()]
+        touched = {held.batch.id: held.batch.journal for held in dirty.values()}
+        failed = {batch.id: batch.journal for batch in self.batches.values() if not batch.journal.writable}
+        try:
+            await asyncio.to_thread(_sync_all, list((touched | failed).values()))
+        except StorageError:
+            self._dirty = dirty | self._dirty
+            raise
+        journals = [batch.journal for batch in self.batches.values()]
+        if all(one.writable and one.unsynced_bytes <= UNSYNCED_BYTES_MAX for one in journals):
+            self._writable.set()
+        return reports
+
+    async def _report(self, reports: Sequence[ShardReport]) -> None:
+        await self._store.run(lambda store: store.report(self.worker_id, reports))
+        for report in reports:
+            batch = self.batches.get(report.batch_id)
+            if report.done and batch is not None and report.number in batch.shards:
+                del batch.shards[report.number]
+                await self._close_if_idle(batch)
+
+    async def leave(self, *, within_s: float) -> None:
+        """Give back all that is held, with what was done of it. Where the disk does not let it, within that time,
+        what is durable is left to whoever buries this worker.
+        """
+        for (_, line), held in list(self._out.items()):
+            self.note(held, line, kind=Kind.RETURNED)
+        journals = [batch.journal for batch in self.batches.values()]
+        reports = [held.report() for batch in self.batches.values() for held in batch.shards.values()]
+        unfinished = [report for report in reports if not report.done]
+
+        async def settle() -> None:
+            await asyncio.to_thread(_sync_all, journals)
+            await self._store.run(lambda store: store.report(self.worker_id, [one for one in reports if one.done]))
+            await self._store.run(lambda store: store.release_shards(self.worker_id, unfinished))
+
+        try:
+            async with asyncio.timeout(max(within_s, LEAVE_S_MIN)):
+                await patiently(settle, what="Leaving", clock=self._clock)
+        except TimeoutError:
+            lost = sum(journal.unsynced_bytes for journal in journals)
+            log.exception("%d bytes of answers could not be kept in time and will be asked for again.", lost)
+
+
+class LineTrail:
+    """`Trail` of one line, into the ledger."""
+
+    def __init__(self, ledger: Ledger, held: Held, line: int) -> None:
+        self._ledger = ledger
+        self._held = held
+        self._line = line
+
+    async def may_send(self) -> bool:
+        """See `Trail`."""
+        if not await self._ledger.may_send(self._held.batch.stop):
+            return False
+        self._ledger.note(self._held, self._line, kind=Kind.SENT)
+        return True
+
+    def returned(self) -> None:
+        """See `Trail`."""
+        self._ledger.note(self._held, self._line, kind=Kind.RETURNED)
+
+
+def _record(held: Held, line: int, *, kind: Kind, data: bytes = b"") -> bytes:
+    return encode(shard=held.lease.shard.number, epoch=held.lease.epoch, line=line, kind=kind, data=data)
+
+
+def _sync_all(journals: Sequence[Journal]) -> None:
+    for journal in journals:
+        journal.sync()
