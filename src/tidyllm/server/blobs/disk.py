@@ -118,7 +118,7 @@ def _create_locked(incoming: Path, disk: Disk) -> tuple[Path, int]:
         fd = disk.create(path)
         fcntl.flock(fd, fcntl.LOCK_EX)
         # A sweep may have come between the two calls and removed the file.
-        if os.fstat(fd).st_nlink:
+        if _is_at(path, fd):
             return path, fd
         os.close(fd)
 
@@ -133,7 +133,7 @@ def _locked(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _lock(fd) and os.fstat(fd).st_nlink > 0
+        yield _lock(fd) and _is_at(path, fd)
     finally:
         os.close(fd)
 
@@ -144,3 +144,10 @@ def _lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
