@@ -1,7 +1,5 @@
 """A journal on a real disk, and on one that fails when it is told to."""
 
-import errno
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,43 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.faulty import FaultyDisk
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import MAGIC, Kind, Reader, encode, first_answers, scan
 from tidyllm.journals.disk import DiskJournal, make_durable
 
 
-class FailingDisk(LocalDisk):
-    """A disk of which a test can have writes or syncs fail."""
-
-    def __init__(self) -> None:
-        self.room = 10**9
-        """Bytes that it still takes."""
-        self.broken = False
-        """Whether no sync succeeds."""
-        self.synced: list[int] = []
-
-    def write(self, fd: int, data: bytes) -> int:
-        if not self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        taken = super().write(fd, data[: self.room])
-        self.room -= taken
-        return taken
-
-    def sync(self, fd: int) -> None:
-        self.synced.append(fd)
-        if self.broken:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        super().sync(fd)
+@pytest.fixture
+def disk() -> FaultyDisk:
+    return FaultyDisk()
 
 
 @pytest.fixture
-def disk() -> FailingDisk:
-    return FailingDisk()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, disk: FailingDisk) -> Iterator[DiskJournal]:
+def journal(tmp_path: Path, disk: FaultyDisk) -> Iterator[DiskJournal]:
     numbers = count(1)
     made = DiskJournal(lambda: tmp_path / "batch" / f"worker.{next(numbers)}.log", disk=disk)
     made.sync()
@@ -94,7 +69,7 @@ def test_a_journal_has_one_writer_in_its_life(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("room", [0, 10])
 def test_on_a_full_disk_answers_wait_in_memory_and_go_into_the_next_file(
-    journal: DiskJournal, disk: FailingDisk, tmp_path: Path, room: int
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path, room: int
 ) -> None:
     journal.append(record(1))
     disk.room = room
@@ -115,13 +90,13 @@ def test_on_a_full_disk_answers_wait_in_memory_and_go_into_the_next_file(
 
 
 def test_a_failed_sync_is_never_tried_again_on_that_file(
-    journal: DiskJournal, disk: FailingDisk, tmp_path: Path
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     # The kernel reports a failed write-back once, may drop the pages, and calls the next sync a success.
     journal.append(record(1))
     journal.sync()
     journal.append(record(2))
-    disk.broken, disk.synced = True, []
+    disk.broken = True
     with pytest.raises(JournalError, match="cannot be written"):
         journal.sync()
     assert not journal.writable
@@ -160,7 +135,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_journal_whose_writer_is_gone_can_be_made_durable(
-    journal: DiskJournal, disk: FailingDisk, tmp_path: Path
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     journal.append(record(1))
     journal.close()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol
 
 import openai
 import pytest
@@ -33,6 +34,13 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
         time.sleep(0.01)
+
+
+class Upstream(Protocol):
+    """Whatever answers requests."""
+
+    @property
+    def base_url(self) -> str: ...
 
 
 class Served:
@@ -78,7 +86,7 @@ def request(n: int) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(data: Path, model: SimulatedModel, *options: str) -> Iterator[Served]:
+def serving(data: Path, model: Upstream, *options: str) -> Iterator[Served]:
     command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--data", str(data), *options]
     environ = {**os.environ, "TIDYLLM_UPSTREAM": model.base_url, "TIDYLLM_CONCURRENCY": str(IN_FLIGHT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import Disk
 from tidyllm.core.errors import StorageError
-from tidyllm.core.wire import MIB
 from tidyllm.journal import Journal, Kind, encode
 from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.held import Held, HeldBatch
@@ -26,9 +25,6 @@ from tidyllm.server.thread import StoreThread
 from tidyllm.server.upstream import Result
 
 log = logging.getLogger(__name__)
-
-UNSYNCED_BYTES_MAX = 64 * MIB
-"""Answers of one batch that may wait for a slow disk: beyond it nothing more is sent."""
 
 LEAVE_S_MIN = 3.0
 """How long a worker that leaves waits for the disk at least."""
@@ -114,27 +110,31 @@ class Ledger:
         else:
             self._out.pop((held.batch.id, line), None)
         held.batch.journal.note(_record(held, line, kind=kind))
-        self._look_at(held.batch.journal)
+        self._close_if_troubled()
 
     def enter(self, held: Held, line: int, *, result: Result) -> None:
         """Take the result of a line."""
         self._out.pop((held.batch.id, line), None)
         held.batch.journal.append(_record(held, line, kind=result.kind, data=result.data))
         held.count(result.kind, result.usage)
-        self._look_at(held.batch.journal)
         self.touch(held)
+        self._close_if_troubled()
 
     def touch(self, held: Held) -> None:
         """Have a shard reported, because something of it has changed."""
         self._dirty[held.batch.id, held.lease.shard.number] = held
         self._written.set()
 
-    def _look_at(self, journal: Journal) -> None:
-        if not journal.writable:
+    def _close_if_troubled(self) -> None:
+        """Have nothing more sent if its answer could not be kept; the next sync that succeeds opens again."""
+        if not self._is_well():
             self._writable.clear()
             self._written.set()
-        elif journal.unsynced_bytes > UNSYNCED_BYTES_MAX:
-            self._writable.clear()
+
+    def _is_well(self) -> bool:
+        journals = [batch.journal for batch in self.batches.values()]
+        waiting_bytes = sum(journal.unsynced_bytes for journal in journals)
+        return waiting_bytes <= self._settings.unsynced_bytes_max and all(journal.writable for journal in journals)
 
     async def commit(self) -> None:
         """Make written answers durable, those of a short while together, until cancelled."""
@@ -173,8 +173,7 @@ class Ledger:
         except StorageError:
             self._dirty = dirty | self._dirty
             raise
-        journals = [batch.journal for batch in self.batches.values()]
-        if all(one.writable and one.unsynced_bytes <= UNSYNCED_BYTES_MAX for one in journals):
+        if self._is_well():
             self._writable.set()
         return reports
 

@@ -13,7 +13,7 @@ import openai
 import pytest
 import uvicorn
 
-from tidyllm.core.disk import LocalDisk
+from tests.faulty import FaultyDisk
 from tidyllm.server.api.app import create_app
 from tidyllm.server.api.protocol import server_config
 from tidyllm.server.blobs.disk import DiskBlobs
@@ -51,16 +51,6 @@ class Answer(NamedTuple):
         return error
 
 
-class RoomyDisk(LocalDisk):
-    """A disk whose free space a test may set."""
-
-    free = 10**12
-
-    def free_bytes(self, folder: Path) -> int:
-        assert super().free_bytes(folder) >= 0
-        return self.free
-
-
 class Served:
     """A running server, and what a test asks of it."""
 
@@ -69,7 +59,7 @@ class Served:
         self.clock = ManualClock(NOW)
         self.blobs_folder = folder / "blobs"
         self.blobs_folder.mkdir()
-        self.disk = RoomyDisk()
+        self.disk = FaultyDisk()
         self.blobs = DiskBlobs(self.blobs_folder, disk=self.disk)
         self.store: Store = open_store(folder)
         """A connection of the test's own, as another process has it."""

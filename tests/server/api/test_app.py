@@ -10,6 +10,12 @@ def test_health_says_ok_and_the_version(shared: Served) -> None:
     assert answer.json["version"] == shared.app.version
 
 
+def test_health_tells_of_a_disk_that_is_low(served: Served) -> None:
+    served.disk.room = 7
+    told = served.ask("GET", "/health").json
+    assert (told["status"], told["disk"]) == ("low_disk", {"free_bytes": 7, "free_min_bytes": 256 * 2**20})
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

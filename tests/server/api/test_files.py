@@ -1,7 +1,7 @@
 import openai
 import pytest
 
-from tests.server.api.conftest import LINE, NOW, Served
+from tests.server.api.conftest import LINE, NOW, Answer, Serve, Served
 
 
 def test_uploaded_batch_file_has_the_shape_of_openai(served: Served) -> None:
@@ -165,9 +165,41 @@ def test_file_that_the_store_refuses_leaves_no_bytes(served: Served) -> None:
     answer = served.ask(
         "POST",
         "/v1/files",
-        body=b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nvision\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n',
-        headers={"content-type": "multipart/form-data; boundary=b"},
+        body=UPLOAD,
+        headers=FORM,
     )
     assert answer.status == 500
     assert served.bodies() == before
+
+
+UPLOAD = (
+    b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nvision\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+)
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+
+
+def assert_full(answer: Answer) -> None:
+    assert answer.status == 507
+    assert answer.headers["x-should-retry"] == "false"
+    assert (answer.error["code"], answer.error["type"]) == ("insufficient_storage", "server_error")
+
+
+def test_upload_is_refused_while_the_disk_is_low_and_no_other_request_is(served: Served) -> None:
+    file_id = served.upload()
+    before = served.bodies()
+    served.disk.room = 1000
+    assert_full(served.ask("POST", "/v1/files", body=UPLOAD, headers=FORM))
+    assert served.bodies() == before
+    assert served.client.files.content(file_id).text
+    served.disk.room = 10**12
+    assert served.ask("POST", "/v1/files", body=UPLOAD, headers=FORM).status == 200
+
+
+def test_upload_that_fills_the_disk_is_refused_and_leaves_no_bytes(serve: Serve) -> None:
+    served = serve(disk_free_min_bytes=0)
+    served.disk.room = 0
+    assert_full(served.ask("POST", "/v1/files", body=UPLOAD, headers=FORM))
+    served.disk.room, served.disk.read_only = 10**12, True
+    assert_full(served.ask("POST", "/v1/files", body=UPLOAD, headers=FORM))
+    assert served.bodies() == []

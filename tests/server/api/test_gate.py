@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import logging
 import re
 import socket
@@ -7,6 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.server.api.conftest import Served
+from tidyllm.core.errors import StorageError
 from tidyllm.server.api.gate import Gate
 from tidyllm.testing.clock import ManualClock
 
@@ -132,6 +134,33 @@ def test_fault_in_mid_answer_is_left_to_the_web_server() -> None:
     gate = Gate(breaks, host="localhost", clock=ManualClock())
     with pytest.raises(OSError, match="the disk is gone"):
         asyncio.run(gate({"type": "http", "headers": [(b"host", b"localhost")]}, receive, send))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (StorageError("full", full=True), 507, b"insufficient_storage"),
+        (OSError(errno.ENOSPC, "full"), 507, b"insufficient_storage"),
+        (StorageError("locked"), 503, b"storage_unavailable"),
+        (OSError(errno.EACCES, "no"), 500, b"null"),
+    ],
+)
+def test_trouble_with_the_storage_is_told_as_what_it_is(fault: Exception, status: int, code: bytes) -> None:
+    told: list[Message] = []
+
+    async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise fault
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Gate(fail, host="localhost", clock=ManualClock())(scope, receive, send))
+    assert told[0]["status"] == status
+    assert code in told[1]["body"]
 
 
 def test_time_until_the_answer_is_told_in_milliseconds() -> None:

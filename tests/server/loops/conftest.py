@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import pytest
 
+from tests.faulty import FaultyDisk
 from tidyllm.core.clock import SystemClock
-from tidyllm.core.disk import Disk, LocalDisk
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
 from tidyllm.server.ledger import Ledger
@@ -54,7 +55,7 @@ class House:
         self.clock = ManualClock()
         migrate(data)
         self.store = StoreThread(lambda: open_store(data))
-        self.disk: Disk = LocalDisk()
+        self.disk = FaultyDisk()
         make_folders(data, self.disk)
         self.blobs = DiskBlobs(blobs_folder(data), disk=self.disk)
         self.intake = Intake(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
@@ -64,6 +65,10 @@ class House:
         self.pruner = Pruner(
             store=self.store, blobs=self.blobs, disk=self.disk, clock=self.clock, settings=self.settings
         )
+
+    def change(self, **settings: object) -> None:
+        """Change settings for the workers that come."""
+        self.settings = msgspec.structs.replace(self.settings, **settings)
 
     @property
     def now(self) -> int:
