@@ -184,6 +184,23 @@ def test_a_running_batch_can_be_cancelled(tmp_path: Path, model: SimulatedModel)
         assert served.client.batches.cancel(batch.id).status == "cancelled"
 
 
+def test_deleting_the_input_changes_nothing_for_the_batch_that_reads_it(tmp_path: Path, model: SimulatedModel) -> None:
+    with serving(tmp_path, model, "--workers", "2") as served:
+        model.hold()
+        batch = served.create(300)
+        model.witness.wait(received=IN_FLIGHT)
+        served.client.files.delete(batch.input_file_id)
+        with pytest.raises(openai.NotFoundError):
+            served.client.files.content(batch.input_file_id)
+        model.release()
+        ended = served.ended(batch)
+        assert (ended.status, ended.input_file_id) == ("completed", batch.input_file_id)
+        assert served.ids(ended.output_file_id) == [f"row-{n}" for n in range(300)]
+        blob = tmp_path / "blobs" / "kept" / batch.input_file_id
+        wait_until(lambda: not blob.exists(), "its bytes go once the batch has ended")
+    assert model.witness.counts().received == 300
+
+
 def test_a_bad_file_fails_its_batch_with_line_numbers(tmp_path: Path, model: SimulatedModel) -> None:
     with serving(tmp_path, model) as served:
         content = request(0) + b"broken\n" + request(0)

@@ -58,8 +58,18 @@ class Gate:
         except Exception as error:
             if answered:
                 raise
-            _log.exception("Request %s failed: %s %s", request_id, scope["method"], scope["path"])
-            await error_response(_fault(error))(scope, receive, stamp)
+            await error_response(self._fault(error, f"{request_id}, {scope['method']} {scope['path']}"))(
+                scope, receive, stamp
+            )
+
+    def _fault(self, error: Exception, request: str) -> RefusedError:
+        """Return what a client is told of a fault that is not its own, and tell whoever runs the server more."""
+        full = error.full if isinstance(error, StorageError) else isinstance(error, OSError) and is_full(error)
+        if full or isinstance(error, StorageError):
+            _log.warning("The storage failed request %s: %s", request, error)
+            return disk_full() if full else storage_trouble()
+        _log.error("Request %s failed.", request, exc_info=error)
+        return internal_error()
 
     def _check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
@@ -80,13 +90,6 @@ class Gate:
             return ipaddress.ip_address(hostname).is_loopback
         except ValueError:
             return False
-
-
-def _fault(error: Exception) -> RefusedError:
-    """Return what a client is told of a fault that is not its own."""
-    if isinstance(error, StorageError):
-        return disk_full() if error.full else storage_trouble()
-    return disk_full() if isinstance(error, OSError) and is_full(error) else internal_error()
 
 
 def _hostname(authority: str) -> str:

@@ -61,9 +61,9 @@ class Finisher:
             return False
         try:
             await self._finish(batch)
-        except TROUBLE:
+        except TROUBLE as error:
             if self._unwritable.put_off(batch.id):  # The batches behind it go on.
-                log.exception("The results of %s cannot be written and are tried again.", batch.id)
+                log.warning("The results of %s cannot be written and are tried again: %s", batch.id, error)
         else:
             self._unwritable.settle(batch.id)
         return True

@@ -90,9 +90,9 @@ class Intake:
             return False
         try:
             found = await self._found(batch)
-        except OSError:
+        except OSError as error:
             if self._unreadable.put_off(batch.id):  # The batches behind it go on.
-                log.exception("The input of %s cannot be read and is tried again.", batch.id)
+                log.warning("The input of %s cannot be read and is tried again: %s", batch.id, error)
             return True
         self._unreadable.settle(batch.id)
         now = int(self._clock.now())

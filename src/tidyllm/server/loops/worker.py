@@ -111,11 +111,11 @@ class Worker:
             async with self._ledger.taking(lease.batch_id) as batch:
                 rest = await asyncio.to_thread(self._leftovers.read, lease, batch.replay)
                 held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=len(rest.lines))
-        except TROUBLE:
+        except TROUBLE as error:
             # It stays leased, and is read again after a while; other batches go on.
             self._unread.setdefault(lease.batch_id, []).append(lease)
             if self._put_off.put_off(lease.batch_id):
-                log.exception("Shard %d of %s cannot be read yet.", lease.shard.number, lease.batch_id)
+                log.warning("A shard of %s cannot be begun and is tried again: %s", lease.batch_id, error)
             return
         self._put_off.settle(lease.batch_id)
         self._queue(held, rest)
