@@ -41,18 +41,23 @@ def test_what_fails_otherwise_is_not_tried_again() -> None:
         asyncio.run(patiently(attempt, what="Counting", clock=ManualClock()))
 
 
-def test_a_batch_waits_longer_each_time_up_to_a_limit() -> None:
+def test_a_batch_waits_longer_each_time_up_to_a_limit_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [OSError("no space left"), ValueError("a fault of ours")]
     clock = ManualClock()
     put_off = PutOff(clock)
     waits = []
     for number in range(9):
-        assert put_off.put_off("batch_1") is (number == 0)
+        put_off.put_off("batch_1", errors[number % 2], what="The finish")
         began = clock.monotonic()
         while put_off.waiting():
             clock.advance(0.5)
         waits.append(clock.monotonic() - began)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    put_off.put_off("batch_1")
+    (told,) = caplog.records
+    assert (told.levelname, told.exc_info) == ("WARNING", None)
+    put_off.put_off("batch_1", errors[0], what="The finish")
     put_off.settle("batch_1")
     assert put_off.waiting() == set()
-    assert put_off.put_off("batch_1")
+    put_off.put_off("batch_1", errors[1], what="The finish")
+    assert caplog.records[-1].levelname == "ERROR"
+    assert caplog.records[-1].exc_info is not None

@@ -26,6 +26,8 @@ from tidyllm.server.upstream import Result
 
 log = logging.getLogger(__name__)
 
+SLOW_SYNC_S = 5.0
+"""A disk that takes longer to keep a few answers is told of: sending will have to wait for it."""
 LEAVE_S_MIN = 3.0
 """How long a worker that leaves waits for the disk at least."""
 
@@ -168,11 +170,14 @@ class Ledger:
         reports = [held.report() for held in dirty.values()]
         touched = {held.batch.id: held.batch.journal for held in dirty.values()}
         failed = {batch.id: batch.journal for batch in self.batches.values() if not batch.journal.writable}
+        began = self._clock.monotonic()
         try:
             await asyncio.to_thread(_sync_all, list((touched | failed).values()))
         except StorageError:
             self._dirty = dirty | self._dirty
             raise
+        if (took := self._clock.monotonic() - began) > SLOW_SYNC_S:
+            log.warning("The disk of %s took %.1f s to keep answers.", self._settings.data, took)
         if self._is_well():
             self._writable.set()
         return reports

@@ -1,4 +1,4 @@
-"""Trying again where the disk or the database is in trouble: nothing is given up, and it is told once."""
+"""Trying again where the disk, the database or one batch is in trouble: nothing is given up, and it is told once."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -44,12 +44,19 @@ class PutOff:
         self._waits: dict[str, float] = {}
         self._due: dict[str, float] = {}
 
-    def put_off(self, batch_id: str) -> bool:
-        """Have a batch wait, longer each time; return whether it is the first time."""
-        first = batch_id not in self._waits
+    def put_off(self, batch_id: str, error: Exception, *, what: str) -> None:
+        """Have a batch wait, longer each time, because of an error, which is told the first time."""
+        if batch_id not in self._waits:
+            passing = isinstance(error, TROUBLE)
+            message = "%s of %s has to wait: %s It is tried again until it works."
+            log.log(
+                logging.WARNING if passing else logging.ERROR,
+                message,
+                *(what, batch_id, error),
+                exc_info=None if passing else error,
+            )
         wait = self._waits[batch_id] = min(self._waits.get(batch_id, RETRY_S / 2) * 2, RETRY_MAX_S)
         self._due[batch_id] = self._clock.monotonic() + wait
-        return first
 
     def settle(self, batch_id: str) -> None:
         """Forget a batch, whose try has succeeded."""

@@ -6,7 +6,6 @@ again.
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -27,13 +26,11 @@ from tidyllm.server.lines import (
     read_shard,
     usage_of_line,
 )
-from tidyllm.server.patience import TROUBLE, PutOff
+from tidyllm.server.patience import PutOff
 from tidyllm.server.places import batch_journals
 from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
-
-log = logging.getLogger(__name__)
 
 OUTPUT_PURPOSE = "batch_output"
 
@@ -61,9 +58,8 @@ class Finisher:
             return False
         try:
             await self._finish(batch)
-        except TROUBLE as error:
-            if self._unwritable.put_off(batch.id):  # The batches behind it go on.
-                log.warning("The results of %s cannot be written and are tried again: %s", batch.id, error)
+        except Exception as error:  # noqa: BLE001 - it is told, and the batches behind this one go on
+            self._unwritable.put_off(batch.id, error, what="The finish")
         else:
             self._unwritable.settle(batch.id)
         return True

@@ -91,8 +91,7 @@ class Intake:
         try:
             found = await self._found(batch)
         except OSError as error:
-            if self._unreadable.put_off(batch.id):  # The batches behind it go on.
-                log.warning("The input of %s cannot be read and is tried again: %s", batch.id, error)
+            self._unreadable.put_off(batch.id, error, what="The intake")  # The batches behind it go on.
             return True
         self._unreadable.settle(batch.id)
         now = int(self._clock.now())

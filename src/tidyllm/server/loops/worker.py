@@ -16,7 +16,7 @@ from tidyllm.server.ledger import Ledger
 from tidyllm.server.leftovers import Leftovers, Rest
 from tidyllm.server.lines import error_line, read_request, usage_of_line
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
-from tidyllm.server.patience import RETRY_S, TROUBLE, PutOff, patiently
+from tidyllm.server.patience import RETRY_S, PutOff, patiently
 from tidyllm.server.records import Lease
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
@@ -111,11 +111,10 @@ class Worker:
             async with self._ledger.taking(lease.batch_id) as batch:
                 rest = await asyncio.to_thread(self._leftovers.read, lease, batch.replay)
                 held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=len(rest.lines))
-        except TROUBLE as error:
-            # It stays leased, and is read again after a while; other batches go on.
+        except Exception as error:  # noqa: BLE001 - it is told, and other batches go on
+            # The shard stays leased, and is read again after a while.
             self._unread.setdefault(lease.batch_id, []).append(lease)
-            if self._put_off.put_off(lease.batch_id):
-                log.warning("A shard of %s cannot be begun and is tried again: %s", lease.batch_id, error)
+            self._put_off.put_off(lease.batch_id, error, what="A shard")
             return
         self._put_off.settle(lease.batch_id)
         self._queue(held, rest)
