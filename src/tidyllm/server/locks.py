@@ -1,4 +1,4 @@
-"""Lock files that a process holds as long as it lives, however it ends."""
+"""Locks on files, which a process holds until it closes the file or ends, however it ends."""
 
 import contextlib
 import fcntl
@@ -15,11 +15,11 @@ def hold(lock: Path) -> int | None:
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _lock(fd):
+        if not take(fd):
             os.close(fd)
             return None
         # Whoever removes free locks may have come between the two calls.
-        if os.fstat(fd).st_nlink:
+        if is_at(lock, fd):
             break
         os.close(fd)
     os.ftruncate(fd, 0)
@@ -36,14 +36,23 @@ def free(lock: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        yield _lock(fd)
+        yield take(fd)
     finally:
         os.close(fd)
 
 
-def _lock(fd: int) -> bool:
+def take(fd: int) -> bool:
+    """Take the lock of an open file, unless another descriptor has it; return whether it could be had."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def is_at(path: Path, fd: int) -> bool:
+    """Return whether a name is still, or already, that of an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False

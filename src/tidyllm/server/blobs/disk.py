@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from tidyllm.core.disk import Disk
 from tidyllm.core.wire import MIB
+from tidyllm.server.locks import is_at, take
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 BUFFER_BYTES = MIB
@@ -118,7 +119,7 @@ def _create_locked(incoming: Path, disk: Disk) -> tuple[Path, int]:
         fd = disk.create(path)
         fcntl.flock(fd, fcntl.LOCK_EX)
         # A sweep may have come between the two calls and removed the file.
-        if _is_at(path, fd):
+        if is_at(path, fd):
             return path, fd
         os.close(fd)
 
@@ -133,21 +134,6 @@ def _locked(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _lock(fd) and _is_at(path, fd)
+        yield take(fd) and is_at(path, fd)
     finally:
         os.close(fd)
-
-
-def _lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(path: Path, fd: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(fd))
-    except FileNotFoundError:
-        return False

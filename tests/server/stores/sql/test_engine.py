@@ -6,14 +6,7 @@ from sqlalchemy import Engine, text
 
 from tests.server.stores.samples import MINE
 from tidyllm.core.errors import SettingError
-from tidyllm.server.stores.sql.engine import database_path, open_store, sqlite_engine
-from tidyllm.server.stores.sql.migrate import migrate
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    migrate(tmp_path)
-    return tmp_path
+from tidyllm.server.stores.sql.engine import database_path, open_store
 
 
 def set_version(data: Path, version: str) -> None:
@@ -52,11 +45,6 @@ def test_store_opens_on_a_migrated_folder(data: Path) -> None:
     store.close()
 
 
-@pytest.fixture
-def engine(data: Path) -> Engine:
-    return sqlite_engine(database_path(data))
-
-
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)],
@@ -64,7 +52,6 @@ def engine(data: Path) -> Engine:
 def test_connections_are_durable_and_patient(engine: Engine, pragma: str, value: str | int) -> None:
     with engine.begin() as connection:
         assert connection.scalar(text(f"PRAGMA {pragma}")) == value
-    engine.dispose()
 
 
 def test_transactions_that_write_lock_as_they_begin(engine: Engine, data: Path) -> None:
@@ -75,7 +62,6 @@ def test_transactions_that_write_lock_as_they_begin(engine: Engine, data: Path) 
     with engine.execution_options(writes=True).begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("BEGIN IMMEDIATE")
     other.close()
-    engine.dispose()
 
 
 def test_readers_see_one_moment(engine: Engine, data: Path) -> None:
@@ -85,11 +71,9 @@ def test_readers_see_one_moment(engine: Engine, data: Path) -> None:
         other.execute("INSERT INTO project VALUES ('proj_other', 'Other')")
         assert connection.scalar(text("SELECT count(*) FROM project")) == before
     other.close()
-    engine.dispose()
 
 
 def test_row_of_an_unknown_project_is_refused(engine: Engine) -> None:
     question = "INSERT INTO file (id, project_id, blob, purpose, filename, bytes, created_at) "
     with pytest.raises(Exception, match="FOREIGN KEY"), engine.execution_options(writes=True).begin() as connection:
         connection.execute(text(question + "VALUES ('f', 'proj_unknown', 'b', 'batch', 'x', 1, 1)"))
-    engine.dispose()

@@ -1,16 +1,13 @@
 """How SQLite goes about each question: by an index, however many rows there are."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 
 from tests.server.stores.samples import DAY, MINE, NOW, a_batch, a_file, an_ending, shards_of, start_a_batch, work_off
-from tidyllm.server.stores.sql.engine import database_path, sqlite_engine
-from tidyllm.server.stores.sql.migrate import migrate
 from tidyllm.server.stores.sql.store import SqlStore
 
 Parameters: TypeAlias = tuple[object, ...] | list[tuple[object, ...]]
@@ -39,14 +36,6 @@ HOT: dict[str, Callable[[SqlStore], object]] = {
     "report": lambda store: work_off(store, "w1", store.claim_shards("w1", limit=2)),
     "stopping_batches": lambda store: store.stopping_batches("w1"),
 }
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    migrate(tmp_path)
-    engine = sqlite_engine(database_path(tmp_path))
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the store says when SQLite is full, read-only or busy: nothing was done, and it may be asked again."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,8 @@ from sqlalchemy import Engine, event, text
 
 from tests.server.stores.samples import MINE, NOW, a_file
 from tidyllm.core.errors import StorageError
-from tidyllm.server.stores.sql.engine import database_path, sqlite_engine
-from tidyllm.server.stores.sql.migrate import migrate
+from tidyllm.server.stores.sql.engine import database_path
 from tidyllm.server.stores.sql.store import SqlStore
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    migrate(tmp_path)
-    engine = sqlite_engine(database_path(tmp_path))
-    yield engine
-    engine.dispose()
 
 
 def pragma(engine: Engine, words: str) -> None:
@@ -54,10 +44,10 @@ def test_a_read_only_database_says_so(engine: Engine) -> None:
     assert store.list_batches(MINE, limit=1, after=None) == []
 
 
-def test_a_database_that_stays_locked_is_in_trouble_and_not_full(engine: Engine, tmp_path: Path) -> None:
+def test_a_database_that_stays_locked_is_in_trouble_and_not_full(engine: Engine, data: Path) -> None:
     store = SqlStore(engine)
     pragma(engine, "busy_timeout = 0")
-    other = sqlite3.connect(database_path(tmp_path), isolation_level=None)
+    other = sqlite3.connect(database_path(data), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="locked") as refused:
         store.add_file(a_file("file-1"))
