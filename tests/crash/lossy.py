@@ -49,7 +49,7 @@ class LossyDisk(LocalDisk):
 
     def sync_folder(self, folder: Path) -> None:
         with _locked(self._shadow):
-            if folder.is_relative_to(self._data):
+            if self._data in folder.parents:  # The data folder's own names are not played with.
                 _note_names(self._data, self._shadow, folder)
 
 
