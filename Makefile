@@ -7,11 +7,13 @@ TESTS := .venv/installed-dev
 FULL := src/tidyllm/core/* src/tidyllm/dialect.py src/tidyllm/dialects/* src/tidyllm/provider.py src/tidyllm/providers/*
 # Newer versions of pip take the build's pins from PIP_BUILD_CONSTRAINT, older ones from PIP_CONSTRAINT.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+KILLS ?= 300
+SEED ?= 1
 comma := ,
 space := $(subst ,, )
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs format clean
+.PHONY: help demo test check chaos bench docs format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +33,9 @@ check: $(TESTS) ## All that must hold: format, lint, types, tests, coverage, doc
 	@echo "coverage" && $(BIN)/coverage combine --quiet && rm -f .coverage.*
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 --include='$(subst $(space),$(comma),$(FULL))'
+
+chaos: $(TESTS) ## Kill a server KILLS=300 times while it is used, in ways that SEED=1 decides, and see what it kept
+	@PYTHONPATH=.:src $(BIN)/python -m tests.crash.chaos --kills $(KILLS) --seed $(SEED)
 
 bench: $(TESTS) ## Measure speed; prints figures and how they compare with the bars
 	@for benchmark in benchmarks/*.py; do echo "$$benchmark" && $(BIN)/python $$benchmark || exit 1; done

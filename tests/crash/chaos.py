@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ KILLS_PER_WORLD = 27
 PAUSE_S = 30.0
 PAUSED_LINES = 2000
 LOG_LINES = 40
+VIOLATION_CHARS = 3000
 
 
 def chaos(home: Path, plan: Plan) -> Outcome:
@@ -82,14 +84,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     began = time.monotonic()
-    outcomes: list[Outcome] = []
-    for plan in plans(given.kills, given.seed):
-        outcomes.append(_told(f"seed {plan.seed}, {plan.workers} worker(s)", lambda home: chaos(home, plan)))  # noqa: B023
-    outcomes.append(
-        _told(f"a worker is paused for {PAUSE_S:g} s", lambda home: pause(home, given.seed, meanwhile=_wait))
-    )
+    outcomes = [_run(plan) for plan in plans(given.kills, given.seed)]
+    paused = f"seed {given.seed}, a worker is paused for {PAUSE_S:g} s"
+    outcomes.append(_told(paused, lambda home: pause(home, given.seed, meanwhile=_wait)))
     _say(f"in all: {_in_all(outcomes)}, {time.monotonic() - began:.0f} s")
     return 1 if any(outcome.violations for outcome in outcomes) else 0
+
+
+def _run(plan: Plan) -> Outcome:
+    return _told(f"seed {plan.seed}, {plan.workers} worker(s)", lambda home: chaos(home, plan))
 
 
 def _wait(here: World, paused: str) -> None:
@@ -103,11 +106,11 @@ def _told(what: str, run: Callable[[Path], Outcome]) -> Outcome:
     began = time.monotonic()
     try:
         outcome = run(home)
-    except (AssertionError, OSError, TimeoutError) as error:
-        outcome = Outcome(violations=[repr(error)], seconds=time.monotonic() - began)
+    except Exception:  # noqa: BLE001 - whatever it is, the seed and the folder are to be told
+        outcome = Outcome(violations=[traceback.format_exc()], seconds=time.monotonic() - began)
     _say(f"{what}: {_figures(outcome)}, {outcome.seconds:.1f} s")
     if outcome.violations:
-        _say("\n".join(f"  BROKEN: {violation[:1000]}" for violation in outcome.violations))
+        _say("\n".join(f"  BROKEN: {violation[-VIOLATION_CHARS:]}" for violation in outcome.violations))
         _say(f"  The data folder is kept: {home / 'data'}. The server's log, {home / 'server.log'}, ends so:")
         _say("\n".join(f"    {line}" for line in _last_lines(home / "server.log")))
     else:

@@ -64,7 +64,7 @@ def cut_power(data: Path, shadow: Path, rng: random.Random, *, harsh: bool) -> N
         for name in PLAYED_WITH:
             if (data / name).exists():
                 _survivors(data, shadow, data / name, kept=kept, rng=rng, harsh=harsh)
-        sizes = {inode: _durable_size(shadow, inode) for inode in kept.values()}
+        sizes = {inode: _durable_size(shadow, inode) for inode in kept.values() if inode}
         for inode, durable in sizes.items():
             _cut_tail(shadow / "files" / str(inode), durable, rng=rng, harsh=harsh)
         for name in PLAYED_WITH:

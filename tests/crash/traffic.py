@@ -64,11 +64,10 @@ def _request(text: str) -> Shape:
     return {"custom_id": text, "method": "POST", "url": ENDPOINT, "body": body}
 
 
-class Watch(threading.Thread):
+class Watch:
     """Looks at the batches all the time, and notes what must never be seen."""
 
     def __init__(self, serving: Serving) -> None:
-        super().__init__(name="watch", daemon=True)
         self.violations: list[str] = []
         self.ended: dict[str, Shape] = {}
         """Each batch as it was when it was first seen ended."""
@@ -76,10 +75,14 @@ class Watch(threading.Thread):
         """Result files as they were first read."""
         self._asking = Asking(serving)
         self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._open: dict[str, Shape] = {}
 
-    def run(self) -> None:
-        """Look until told to stop."""
+    def start(self) -> None:
+        """Look from now on."""
+        self._thread.start()
+
+    def _run(self) -> None:
         looks = 0
         while not self._over.is_set():
             looks += 1
@@ -94,8 +97,8 @@ class Watch(threading.Thread):
     def stop(self) -> None:
         """Look no more."""
         self._over.set()
-        if self.is_alive():
-            self.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def open_batches(self) -> list[str]:
         """Return the batches that were last seen unfinished."""
@@ -155,11 +158,10 @@ def _rank(status: str) -> int:
     return len(ORDER) if status in ENDED else ORDER.index(status)
 
 
-class Supply(threading.Thread):
+class Supply:
     """Sends batches so that some are always unfinished, and does now and then what users do besides."""
 
     def __init__(self, serving: Serving, watch: Watch, *, name: str, rng: random.Random) -> None:
-        super().__init__(name="supply", daemon=True)
         self.submissions: list[Submission] = []
         self.failures: list[str] = []
         self._watch = watch
@@ -167,9 +169,13 @@ class Supply(threading.Thread):
         self._rng = rng
         self._asking = Asking(serving)
         self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def run(self) -> None:
-        """Send until told to stop."""
+    def start(self) -> None:
+        """Send from now on."""
+        self._thread.start()
+
+    def _run(self) -> None:
         while not self._over.is_set():
             try:
                 self._step()
@@ -182,8 +188,8 @@ class Supply(threading.Thread):
     def stop(self) -> None:
         """Send no more."""
         self._over.set()
-        if self.is_alive():
-            self.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _step(self) -> None:
         if self._rng.random() < 0.02:
