@@ -100,6 +100,13 @@ def leftovers(data: Path, files: Mapping[str, Shape]) -> Iterator[str]:
     yield from (f"a lock that nobody holds: {lock}" for lock in worker_locks(data).values())
 
 
+def complaints(log: Path) -> Iterator[str]:
+    """Yield what a server has logged that no kill explains: a process that met an error of its own."""
+    for line in log.read_text(errors="replace").splitlines():
+        if " CRITICAL " in line or line.startswith("Traceback"):
+            yield f"the server's log has: {line}"
+
+
 def _changed_ends(left: Left, watch: Watch) -> Iterator[str]:
     for batch_id, ended in watch.ended.items():
         if left.batches.get(batch_id) != ended:

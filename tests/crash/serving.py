@@ -64,15 +64,16 @@ class Serving:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ, cwd=self.data.parent
             )
-        threading.Thread(target=self._listen, args=(self._process, self.ready), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process, self.ready), daemon=True)
+        self._listener.start()
 
     def _listen(self, process: "subprocess.Popen[str]", ready: threading.Event) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"http://([^/]+):(\d+)/", line)
-            if found and process is self._process:
-                self.address = (found[1], int(found[2]))
-                ready.set()
+        with process.stdout as lines:
+            for line in lines:
+                if found := re.search(r"http://([^/]+):(\d+)/", line):
+                    self.address = (found[1], int(found[2]))
+                    ready.set()
 
     def wait_ready(self) -> None:
         """Wait until this life of the server is ready."""
@@ -83,7 +84,7 @@ class Serving:
         """Stop the server in good order and return its exit code."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(DEADLINE_S)
+        return self._wait()
 
     def exit_code(self) -> int | None:
         """Return how the server has ended, if it has."""
@@ -135,9 +136,11 @@ class Serving:
         self._wait()
         return workers
 
-    def _wait(self) -> None:
+    def _wait(self) -> int:
         assert self._process is not None
-        self._process.wait(DEADLINE_S)
+        code = self._process.wait(DEADLINE_S)
+        self._listener.join(DEADLINE_S)
+        return code
 
     def cut_power(self, rng: random.Random, *, harsh: bool) -> int:
         """Take what was not durable, once all is dead; return how many lines lost the answer that was written."""
@@ -152,10 +155,6 @@ class Serving:
         for batch in folder.iterdir() if folder.exists() else ():
             answered |= {(batch.name, line) for line in first_answers(batch_journals(self.data, batch.name))}
         return answered
-
-    def log_end(self, lines: int) -> str:
-        """Return the last lines of what the server has logged."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
 
 def end_processes(pids: Iterable[int]) -> set[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tests.crash.asking import BROKEN, Asking
-from tests.crash.promises import Left, Waste, broken_promises, leftovers, waste, what_is_left
+from tests.crash.promises import Left, Waste, broken_promises, complaints, leftovers, waste, what_is_left
 from tests.crash.serving import Serving
 from tests.crash.traffic import Supply, Watch
 from tidyllm.server.stores.sql.engine import database_path
@@ -26,7 +26,7 @@ CLEAN_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.02
 REQUESTS_MAX = 300
 """A kill may wait for up to so many further requests, or up to so many seconds."""
-REQUESTS_DEADLINE_S = 8.0
+REQUESTS_DEADLINE_S = 5.0
 AFTER_READY_S = 0.3
 AFTER_KILL_S = 1.5
 POWER_SHARE = 1 / 3
@@ -176,6 +176,7 @@ class World:
         self.violations += self.supply.failures
         self.violations += broken_promises(left, self.supply.submissions, watch=self.watch, asked=asked)
         self.violations += leftovers(self.serving.data, left.files)
+        self.violations += complaints(self.serving.log)
         if max(wasted.sent_again, wasted.unused) > self.bound:
             self.violations.append(f"{wasted} is more than {self.bound}")
         return Outcome(
