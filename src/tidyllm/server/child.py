@@ -5,6 +5,7 @@ when it ends the process ends too. One line on standard output says that the pro
 """
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
@@ -67,7 +68,9 @@ async def _live(orders: Orders, disk: Disk, *, opening: Callable[[Path], Store])
 
 
 def _announce_ready() -> None:
-    os.write(sys.stdout.fileno(), READY)
+    # Where `serve` is gone nobody hears it, and standard input says so: the process ends in good order.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), READY)
 
 
 if __name__ == "__main__":
