@@ -35,7 +35,7 @@ check: $(TESTS) ## All that must hold: format, lint, types, tests, coverage, doc
 	@$(BIN)/coverage report --fail-under=100 --include='$(subst $(space),$(comma),$(FULL))'
 
 chaos: $(TESTS) ## Kill a server KILLS=300 times while it is used, in ways that SEED=1 decides, and see what it kept
-	@PYTHONPATH=.:src $(BIN)/python -m tests.crash.chaos --kills $(KILLS) --seed $(SEED)
+	@$(BIN)/python -m tests.crash.chaos --kills $(KILLS) --seed $(SEED)
 
 bench: $(TESTS) ## Measure speed; prints figures and how they compare with the bars
 	@for benchmark in benchmarks/*.py; do echo "$$benchmark" && $(BIN)/python $$benchmark || exit 1; done
