@@ -112,10 +112,12 @@ class World:
 
     def kill(self, kill: Kill) -> None:
         """Kill somebody, and see to it that the server comes back."""
-        self.kills[kill.value] += 1
         serving, rng = self.serving, self.rng
         if (code := serving.exit_code()) is not None:
             self.violations.append(f"the server ended by itself, with {code}")
+        victims = self._victims(kill)
+        kill = kill if victims else Kill.ALL
+        self.kills[kill.value] += 1
         if kill in (Kill.POWER, Kill.ALL):
             self.workers_killed += serving.kill_all()
             if kill is Kill.POWER:
@@ -125,10 +127,17 @@ class World:
             serving.kill_supervisor()
             serving.start()
         else:
-            workers = serving.workers().keys() & (everybody := serving.processes())
-            chosen = workers if kill is Kill.WORKER else everybody - workers - {serving.pid}
-            if chosen:
-                self.workers_killed += serving.kill([rng.choice(sorted(chosen))])
+            self.workers_killed += serving.kill([rng.choice(sorted(victims))])
+
+    def _victims(self, kill: Kill) -> set[int]:
+        """Return who may die: for want of a worker, any process that the server keeps alive."""
+        everybody = self.serving.processes()
+        workers = self.serving.workers().keys() & everybody
+        if kill is Kill.WORKER and workers:
+            return workers
+        return (
+            everybody if kill in (Kill.POWER, Kill.ALL, Kill.SUPERVISOR) else everybody - workers - {self.serving.pid}
+        )
 
     def wait_for_moment(self) -> None:
         """Let some work be done, or some time pass."""
