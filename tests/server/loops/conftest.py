@@ -43,8 +43,8 @@ DEADLINE_S = 20
 class House:
     """The data folder, its store and blobs, a clock that stands still, and one of each duty."""
 
-    def __init__(self, data: Path, upstream: str) -> None:
-        self.settings = Settings(
+    def __init__(self, data: Path, upstream: str, *, clock: ManualClock | None = None, **changes: object) -> None:
+        settings = Settings(
             data=data,
             upstream=upstream,
             concurrency=8,
@@ -52,7 +52,8 @@ class House:
             commit_interval_s=0.001,
             cancel_grace_s=5,
         )
-        self.clock = ManualClock()
+        self.settings = msgspec.structs.replace(settings, **changes)
+        self.clock = clock or ManualClock()
         migrate(data)
         self.store = StoreThread(lambda: open_store(data))
         self.disk = FaultyDisk()
@@ -136,8 +137,11 @@ class House:
         return [json.loads(line) for line in data.splitlines()]
 
     @contextlib.asynccontextmanager
-    async def worker(self, worker_id: str = "worker_1") -> AsyncIterator[Worker]:
-        """Run a worker as its process would; a test that cancels it has killed it."""
+    async def worker(self, worker_id: str = "worker_1", *, upstream: str | None = None) -> AsyncIterator[Worker]:
+        """Run a worker as its process would, with an upstream of its own if need be; a test that cancels it has killed
+        it.
+        """
+        settings = msgspec.structs.replace(self.settings, upstream=upstream or self.settings.upstream)
         lock = hold(worker_lock(self.settings.data, worker_id))
         assert lock is not None
         await self.ask(lambda store: store.add_worker(worker_id, pid=1, now=self.now))
@@ -147,12 +151,12 @@ class House:
         store = StoreThread(lambda: open_store(self.settings.data))
         changes = Changes(store, clock)
         worker = Worker(
-            Ledger(worker_id, store=store, disk=self.disk, clock=clock, settings=self.settings),
+            Ledger(worker_id, store=store, disk=self.disk, clock=clock, settings=settings),
             store=store,
-            upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=self.settings),
-            leftovers=Leftovers(blobs=self.blobs, disk=self.disk, settings=self.settings),
+            upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=settings),
+            leftovers=Leftovers(blobs=self.blobs, disk=self.disk, settings=settings),
             clock=clock,
-            settings=self.settings,
+            settings=settings,
             changed=changes.event(),
         )
         watching = asyncio.create_task(changes.watch())
@@ -161,7 +165,7 @@ class House:
             yield worker
             worker.stop()
             await working
-            await self.ask(lambda store: store.bury_worker(worker_id, now=self.now))
+            await store.run(lambda store: store.bury_worker(worker_id, now=self.now))
         finally:
             working.cancel()
             watching.cancel()

@@ -1,0 +1,438 @@
+"""Whatever clients, duties, workers, time and crashes do, in whatever order: the API keeps what it has promised."""
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.properties.estate import Estate, InFlight, Troubles
+from tests.properties.in_process import Answer
+from tests.properties.promises import File, Job, Line, Told, sends_allowed
+from tidyllm.core.batch import BatchStatus
+from tidyllm.server.loop import Loop
+from tidyllm.server.records import Ending, ShardReport
+
+T = TypeVar("T")
+ENDPOINT = "/v1/chat/completions"
+HOUR_S, DAY_S, MONTH_S = 3600, 86_400, 31 * 86_400
+WORKERS_MAX = 2
+STEPS_TO_THE_END_MAX = 50
+
+LINES = st.integers(1, 60)
+BAD_LINES = st.sampled_from(
+    [
+        ("invalid_json_line", b"no JSON at all"),
+        ("invalid_url", b'{"custom_id": "bad", "method": "POST", "url": "/v1/x", "body": {"model": "m"}}'),
+        ("missing_required_parameter", b'{"custom_id": "bad", "method": "POST"}'),
+    ]
+)
+WHICH = st.integers(0, 30)
+"""Which of the files, batches or workers that there are."""
+TURNS = st.integers(0, 40)
+"""Turns of the loop before a worker dies amid its work."""
+REFUSED: tuple[tuple[Told, str], ...] = (
+    ({"endpoint": None}, "endpoint"),
+    ({"completion_window": "1h"}, "completion_window"),
+    ({"metadata": {"run": 1}}, "metadata.run"),
+    ({"colour": "red"}, "colour"),
+)
+
+
+class Life(RuleBasedStateMachine):
+    """One server's life. A step ends when all workers are at rest; then what the API tells is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.runner = self.stack.enter_context(asyncio.Runner())
+        self.troubles = Troubles()
+        self.runner.get_loop().set_exception_handler(self.troubles.hear)
+        logging.getLogger("tidyllm").addHandler(self.troubles)
+        self.stack.callback(logging.getLogger("tidyllm").removeHandler, self.troubles)
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+        self.estate = Estate(Path(folder) / "data")
+        self.files: list[File] = []
+        self.jobs: list[Job] = []
+        self.last_words: list[ShardReport] = []
+        """Of workers that died."""
+
+    # What a client does
+
+    @initialize(lines=LINES)
+    def begin(self, lines: int) -> None:
+        self.upload(lines=lines, blank=False, keep_s=None)
+        self.create(which=0, output_keep_s=None)
+
+    @rule(lines=LINES, blank=st.booleans(), keep_s=st.sampled_from([None, None, HOUR_S]))
+    def upload(self, lines: int, *, blank: bool, keep_s: int | None) -> None:
+        requests, texts = self.requests(lines, apart=1 + blank)
+        self.keep(texts, lines=requests, keep_s=keep_s)
+
+    @rule(lines=LINES, bad=BAD_LINES, where=WHICH)
+    def upload_with_a_bad_line(self, lines: int, *, bad: tuple[str, bytes], where: int) -> None:
+        requests, texts = self.requests(lines, apart=1)
+        code, text = bad
+        if where == 0 and code == "invalid_json_line":
+            answer = self.do(self.estate.api.upload(text + b"\n" + b"".join(texts), {"purpose": "batch"}))
+            assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+            return
+        texts.insert(where % (lines + 1) or 1, text + b"\n")
+        self.keep(texts, lines=requests, problem=code)
+
+    @rule(which=WHICH, output_keep_s=st.sampled_from([None, None, HOUR_S]))
+    def create(self, which: int, *, output_keep_s: int | None) -> None:
+        file = pick(self.files, which)
+        there = file if file.is_visible(self.now) else None
+        fields: Told = {"input_file_id": file.id}
+        if output_keep_s:
+            fields["output_expires_after"] = {"anchor": "created_at", "seconds": output_keep_s}
+        if there is not None and there.purpose != "batch":
+            assert (answer := self.ask_for_batch(fields)).status == 400
+            assert answer.error["param"] == "input_file_id"
+            return
+        self.accept(fields, there)
+
+    @rule()
+    def create_of_an_unknown_file(self) -> None:
+        self.accept({"input_file_id": "file-unknown"}, None)
+
+    @rule(which=WHICH, refused=st.sampled_from(REFUSED))
+    def create_with_wrong_parameters(self, which: int, *, refused: tuple[Told, str]) -> None:
+        changed, param = refused
+        answer = self.ask_for_batch({"input_file_id": pick(self.files, which).id, **changed})
+        assert (answer.status, answer.error["param"]) == (400, param)
+
+    @rule(which=WHICH)
+    def cancel(self, which: int) -> None:
+        job = pick(self.jobs, which)
+        was = job.status
+        answer = self.do(self.estate.api.post(f"/v1/batches/{job.id}/cancel"))
+        if was in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.CANCELLING, BatchStatus.CANCELLED}:
+            assert answer.status == 200
+            job.cancelled = True
+            job.hear(answer.json, now=self.now)
+        else:
+            assert (answer.status, answer.error["type"]) == (409, "invalid_request_error")
+
+    @rule(which=WHICH)
+    def delete(self, which: int) -> None:
+        file = pick(self.files, which)
+        answer = self.do(self.estate.api.delete(f"/v1/files/{file.id}"))
+        assert answer.status == (200 if file.is_visible(self.now) else 404)
+        file.deleted = True
+        for path in (f"/v1/files/{file.id}", f"/v1/files/{file.id}/content"):
+            assert self.do(self.estate.api.get(path)).status == 404
+
+    # What the clerk does
+
+    @rule(seconds=st.sampled_from([1, 6, 6, HOUR_S, HOUR_S, DAY_S, MONTH_S]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.estate.clock.advance(seconds)
+
+    @rule()
+    def read_an_input(self) -> None:
+        self.do(self.estate.house.intake.run_once())
+
+    @rule()
+    def finish(self) -> None:
+        self.do(self.estate.house.finisher.run_once())
+
+    @rule()
+    def die_between_writing_and_publishing(self) -> None:
+        self.do(self.estate.finish_without_publishing())
+
+    @rule()
+    def finish_twice_at_once(self) -> None:
+        """The slower of two finishers comes too late with what it has written, which is the same."""
+        endings = self.do(self.estate.finish_without_publishing())
+        written = [self.bytes_of(ending) for ending in endings]
+        assert self.do(self.estate.house.finisher.run_once()) == bool(endings)
+        self.compare()
+        for ending, (output, error) in zip(endings, written, strict=True):
+            job = next(job for job in self.jobs if job.id == ending.batch_id)
+            assert (job.status, job.output, job.error) == (ending.status, output, error)
+            assert not self.do(self.estate.house.ask(lambda store: store.publish(ending, now=self.now)))  # noqa: B023
+
+    @rule()
+    def expire(self) -> None:
+        for job in self.jobs:
+            if self.now >= int(str(job.told["expires_at"])):
+                job.lapsed |= job.status is BatchStatus.IN_PROGRESS
+                job.lapsed_unread |= job.status is BatchStatus.VALIDATING
+        self.do(self.estate.house.expirer.run_once())
+
+    @rule()
+    def rescue(self) -> None:
+        self.do(self.estate.house.rescuer.run_once())
+        assert set(self.do(self.estate.house.ask(lambda store: store.live_workers()))) == self.estate.living.keys()
+
+    @rule()
+    def prune(self) -> None:
+        self.do(self.estate.house.pruner.run_once())
+        gone = {file.id for file in self.files if not file.is_visible(self.now)} - self.inputs_in_use()
+        assert not gone & {blob.partition(".")[0] for blob in self.known_blobs()}
+
+    @rule()
+    def restart(self) -> None:
+        self.estate.close()
+        self.estate.open()
+
+    @rule(committed=st.booleans())
+    def die_in_an_upload(self, *, committed: bool) -> None:
+        self.estate.die_in_an_upload(committed=committed)
+
+    # What workers do
+
+    @precondition(lambda self: len(self.estate.living) < WORKERS_MAX)
+    @rule()
+    def start_a_worker(self) -> None:
+        self.do(self.estate.start_worker())
+
+    @precondition(lambda self: self.estate.living)
+    @rule(rounds=st.integers(1, 4))
+    def answer(self, rounds: int) -> None:
+        """What is in flight is answered, and what is sent then, and so on."""
+        for _ in range(rounds):
+            for living in self.estate.living.values():
+                living.answer()
+            self.do(self.estate.rest())
+
+    @precondition(lambda self: self.estate.living)
+    @rule(which=WHICH)
+    def kill(self, which: int) -> None:
+        self.do(self.bury(pick(list(self.estate.living), which), turns=0))
+
+    @precondition(lambda self: self.estate.living)
+    @rule(which=WHICH, turns=TURNS)
+    def kill_amid_answers(self, which: int, *, turns: int) -> None:
+        worker_id = pick(list(self.estate.living), which)
+        self.estate.living[worker_id].answer()
+        self.do(self.bury(worker_id, turns=turns))
+
+    @precondition(lambda self: len(self.estate.living) < WORKERS_MAX)
+    @rule(turns=TURNS)
+    def start_a_worker_that_dies_soon(self, turns: int) -> None:
+        async def live_shortly() -> None:
+            await self.bury(await self.estate.start_worker(), turns=turns)
+
+        self.do(live_shortly())
+
+    @precondition(lambda self: self.estate.living)
+    @rule(which=WHICH, patient=st.booleans())
+    def stop(self, which: int, *, patient: bool) -> None:
+        living = self.estate.living.pop(pick(list(self.estate.living), which))
+        self.remember(self.do(living.stop(patient=patient)), died=False)
+
+    @precondition(lambda self: self.last_words)
+    @rule(which=WHICH)
+    def hear_a_dead_worker(self, which: int) -> None:
+        """Its shards were taken back: what it says now changes nothing, whoever brings it."""
+        self.do(self.estate.house.rescuer.run_once())
+        report = pick(self.last_words, which)
+        for bringer in (f"worker_{number}" for number in range(1, 10)):
+            self.do(self.estate.house.ask(lambda store: store.report(bringer, [report])))  # noqa: B023
+
+    # What must be true
+
+    @invariant()
+    def compare(self) -> None:
+        """Look at all that the API tells, and at what only the disk and the model know."""
+        self.do(self.estate.rest())
+        told = self.do(self.estate.api.get("/v1/batches?limit=100")).json["data"]
+        assert isinstance(told, list)
+        assert [batch["id"] for batch in told] == [job.id for job in reversed(self.jobs)]
+        for job, batch in zip(reversed(self.jobs), told, strict=True):
+            had_ended = job.status.ended
+            job.hear(batch, now=self.now)
+            if job.status.ended and not had_ended:
+                self.take_results(job)
+        self.look_at_files()
+        allowed = sends_allowed(self.jobs)
+        assert not {
+            question: (count, allowed[question])
+            for question, count in self.estate.received().items()
+            if count > allowed[question]
+        }
+        assert not self.troubles.told
+
+    def look_at_files(self) -> None:
+        listed = self.do(self.estate.api.get("/v1/files")).json["data"]
+        assert isinstance(listed, list)
+        assert {file["id"] for file in listed} == {file.id for file in self.files if file.is_visible(self.now)}
+        needed = {file.id for file in self.files if file.is_visible(self.now)} | self.inputs_in_use()
+        assert needed <= {blob.partition(".")[0] for blob in self.estate.blobs()}
+
+    def take_results(self, job: Job) -> None:
+        """Read the files of a batch that has just ended, and remember them."""
+        job.output = self.result(job.told["output_file_id"])
+        job.error = self.result(job.told["error_file_id"])
+        job.check_results()
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:
+                self.end()
+        finally:
+            self.do(self.estate.pull_down())
+            self.stack.close()
+
+    def end(self) -> None:
+        """Let everything come to its end, and look at what is left."""
+        for _ in range(STEPS_TO_THE_END_MAX):
+            if all(job.status.ended for job in self.jobs):
+                break
+            self.go_on()
+        assert all(job.status.ended for job in self.jobs), [job.told for job in self.jobs]
+        for job in self.jobs:
+            for file_id, content in ((job.told["output_file_id"], job.output), (job.told["error_file_id"], job.error)):
+                if any(file.id == file_id and file.is_visible(self.now) for file in self.files):
+                    assert self.content(file_id) == content
+        for worker_id in list(self.estate.living):
+            self.do(self.bury(worker_id, turns=0))
+        self.rescue()
+        self.restart()
+        self.until_idle(self.estate.house.pruner)
+        assert not self.estate.leavings()
+        assert len(self.estate.blobs()) == sum(file.is_visible(self.now) for file in self.files)
+        for file in self.files:
+            self.do(self.estate.api.delete(f"/v1/files/{file.id}"))
+            file.deleted = True
+        self.until_idle(self.estate.house.pruner)
+        assert not self.estate.blobs()
+
+    def go_on(self) -> None:
+        """Do what brings every batch nearer to its end."""
+        house = self.estate.house
+        if not self.estate.living:
+            self.start_a_worker()
+        self.rescue()
+        for duty in (house.intake, house.finisher):
+            self.until_idle(duty)
+            self.compare()
+        self.answer(rounds=4)
+        self.compare()
+
+    # Helpers
+
+    @property
+    def now(self) -> int:
+        return int(self.estate.clock.now())
+
+    def do(self, work: Coroutine[object, object, T]) -> T:
+        return self.runner.run(work)
+
+    def until_idle(self, duty: Loop) -> None:
+        while self.do(duty.run_once()):
+            pass
+
+    def requests(self, lines: int, *, apart: int) -> tuple[tuple[Line, ...], list[bytes]]:
+        """Make the lines of a file, with a blank one between them where they are two apart."""
+        made = tuple(Line(1 + n * apart, f"row-{n}", f"question {n} of file {len(self.files)}") for n in range(lines))
+        texts = []
+        for line in made:
+            body = {"model": "m", "messages": [{"role": "user", "content": line.question}]}
+            request = {"custom_id": line.custom_id, "method": "POST", "url": ENDPOINT, "body": body}
+            texts.append(json.dumps(request).encode() + b"\n" * apart)
+        return made, texts
+
+    def keep(
+        self, texts: list[bytes], *, lines: tuple[Line, ...], problem: str | None = None, keep_s: int | None = None
+    ) -> None:
+        fields = {"purpose": "batch"}
+        if keep_s is not None:
+            fields |= {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(keep_s)}
+        answer = self.do(self.estate.api.upload(b"".join(texts), fields))
+        assert answer.status == 200, answer
+        expires_at = self.now + (keep_s or self.estate.house.settings.file_retention_s)
+        assert answer.json["expires_at"] == expires_at
+        assert self.content(answer.json["id"]) == b"".join(texts)
+        self.files.append(
+            File(id=str(answer.json["id"]), expires_at=expires_at, purpose="batch", lines=lines, problem=problem)
+        )
+
+    def ask_for_batch(self, fields: Told) -> Answer:
+        """Ask for a batch with these fields changed; without those that are None."""
+        asked = {"endpoint": ENDPOINT, "completion_window": "24h", **fields}
+        return self.do(self.estate.api.post("/v1/batches", {k: v for k, v in asked.items() if v is not None}))
+
+    def accept(self, fields: Told, file: File | None) -> None:
+        answer = self.ask_for_batch(fields)
+        assert answer.status == 200, answer
+        assert (answer.json["status"], answer.json["created_at"]) == ("validating", self.now)
+        self.jobs.append(Job(told=answer.json, input=file))
+        self.jobs[-1].check()
+
+    async def bury(self, worker_id: str, *, turns: int) -> None:
+        """Kill a worker after so many turns of the loop."""
+        living = self.estate.living[worker_id]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        self.last_words += living.reports()
+        del self.estate.living[worker_id]
+        self.remember(await living.die(), died=True)
+
+    def remember(self, in_flight: InFlight, *, died: bool) -> None:
+        note(f"in flight: {sorted(in_flight)}")
+        jobs = {job.id: job for job in self.jobs}
+        for batch_id, line in in_flight:
+            (jobs[batch_id].deaths if died else jobs[batch_id].returns)[line] += 1
+
+    def content(self, file_id: object) -> bytes:
+        answer = self.do(self.estate.api.get(f"/v1/files/{file_id}/content"))
+        assert answer.status == 200, answer
+        return answer.body
+
+    def result(self, file_id: object) -> bytes:
+        """Read a new result file, and know it from now on."""
+        if file_id is None:
+            return b""
+        shape = self.do(self.estate.api.get(f"/v1/files/{file_id}")).json
+        content = self.content(file_id)
+        assert (shape["purpose"], shape["bytes"], shape["created_at"]) == ("batch_output", len(content), self.now)
+        self.files.append(File(id=str(file_id), expires_at=int(str(shape["expires_at"]))))
+        return content
+
+    def bytes_of(self, ending: Ending) -> tuple[bytes, bytes]:
+        """Read what a finisher has written and not published."""
+        written = {file.id: self.estate.house.blobs.path(file.blob).read_bytes() for file in ending.files}
+        return written.get(ending.output_file_id or "", b""), written.get(ending.error_file_id or "", b"")
+
+    def known_blobs(self) -> set[str]:
+        """Return the bodies of files that the API has told of."""
+        return {blob for blob in self.estate.blobs() if any(blob.partition(".")[0] == file.id for file in self.files)}
+
+    def inputs_in_use(self) -> set[str]:
+        return {job.input.id for job in self.jobs if job.input and not job.status.ended}
+
+
+def pick(some: Sequence[T], which: int) -> T:
+    return some[which % len(some)]
+
+
+def test_whatever_happens_the_api_keeps_its_promises() -> None:
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=30,
+            deadline=None,
+            # An example is a whole server, with waits for the disk.
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
