@@ -18,6 +18,11 @@ class Answer(NamedTuple):
     def json(self) -> dict[str, object]:
         return msgspec.json.decode(self.body, type=dict[str, object])
 
+    def items(self) -> list[dict[str, object]]:
+        """Return what a list holds; there is no more than this page."""
+        assert (self.status, self.json["has_more"]) == (200, False), self
+        return msgspec.convert(self.json["data"], list[dict[str, object]])
+
     @property
     def error(self) -> dict[str, object]:
         """The error object of a refusal, after a look at its form."""

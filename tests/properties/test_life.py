@@ -34,18 +34,17 @@ HOUR_S, DAY_S, MONTH_S = 3600, 86_400, 31 * 86_400
 WORKERS_MAX = 2
 STEPS_TO_THE_END_MAX = 50
 
-LINES = st.integers(1, 60)
-BAD_LINES = st.sampled_from(
-    [
-        ("invalid_json_line", b"no JSON at all"),
-        ("invalid_url", b'{"custom_id": "bad", "method": "POST", "url": "/v1/x", "body": {"model": "m"}}'),
-        ("missing_required_parameter", b'{"custom_id": "bad", "method": "POST"}'),
-    ]
+BAD_LINES = (
+    ("invalid_json_line", b"no JSON at all"),
+    ("invalid_url", b'{"custom_id": "bad", "method": "POST", "url": "/v1/x", "body": {"model": "m"}}'),
+    ("missing_required_parameter", b'{"custom_id": "bad", "method": "POST"}'),
 )
+LINES = st.integers(1, 60)
 WHICH = st.integers(0, 30)
 """Which of the files, batches or workers that there are."""
 TURNS = st.integers(0, 40)
 """Turns of the loop before a worker dies amid its work."""
+KEEP_S = st.sampled_from([None, None, None, HOUR_S])
 REFUSED: tuple[tuple[Told, str], ...] = (
     ({"endpoint": None}, "endpoint"),
     ({"completion_window": "1h"}, "completion_window"),
@@ -67,35 +66,38 @@ class Life(RuleBasedStateMachine):
         self.stack.callback(logging.getLogger("tidyllm").removeHandler, self.troubles)
         folder = self.stack.enter_context(tempfile.TemporaryDirectory())
         self.estate = Estate(Path(folder) / "data")
-        self.files: list[File] = []
+        self.files = [File(id="file-unknown", expires_at=None, deleted=True)]
         self.jobs: list[Job] = []
         self.last_words: list[ShardReport] = []
         """Of workers that died."""
 
     # What a client does
 
-    @initialize(lines=LINES)
-    def begin(self, lines: int) -> None:
+    @initialize(lines=LINES, under_way=st.booleans())
+    def begin(self, lines: int, *, under_way: bool) -> None:
         self.upload(lines=lines, blank=False, keep_s=None)
-        self.create(which=0, output_keep_s=None)
+        self.create(which=1, output_keep_s=None)
+        if under_way:
+            self.read_an_input()
+            self.start_a_worker()
 
-    @rule(lines=LINES, blank=st.booleans(), keep_s=st.sampled_from([None, None, HOUR_S]))
+    @rule(lines=LINES, blank=st.booleans(), keep_s=KEEP_S)
     def upload(self, lines: int, *, blank: bool, keep_s: int | None) -> None:
         requests, texts = self.requests(lines, apart=1 + blank)
         self.keep(texts, lines=requests, keep_s=keep_s)
 
-    @rule(lines=LINES, bad=BAD_LINES, where=WHICH)
+    @rule(lines=LINES, bad=st.sampled_from(BAD_LINES), where=WHICH)
     def upload_with_a_bad_line(self, lines: int, *, bad: tuple[str, bytes], where: int) -> None:
         requests, texts = self.requests(lines, apart=1)
         code, text = bad
-        if where == 0 and code == "invalid_json_line":
-            answer = self.do(self.estate.api.upload(text + b"\n" + b"".join(texts), {"purpose": "batch"}))
-            assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+        texts.insert(where, text + b"\n")
+        if where or code != "invalid_json_line":
+            self.keep(texts, lines=requests, problem=code)
             return
-        texts.insert(where % (lines + 1) or 1, text + b"\n")
-        self.keep(texts, lines=requests, problem=code)
+        answer = self.do(self.estate.api.upload(b"".join(texts), {"purpose": "batch"}))
+        assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
 
-    @rule(which=WHICH, output_keep_s=st.sampled_from([None, None, HOUR_S]))
+    @rule(which=WHICH, output_keep_s=KEEP_S)
     def create(self, which: int, *, output_keep_s: int | None) -> None:
         file = pick(self.files, which)
         there = file if file.is_visible(self.now) else None
@@ -107,10 +109,6 @@ class Life(RuleBasedStateMachine):
             assert answer.error["param"] == "input_file_id"
             return
         self.accept(fields, there)
-
-    @rule()
-    def create_of_an_unknown_file(self) -> None:
-        self.accept({"input_file_id": "file-unknown"}, None)
 
     @rule(which=WHICH, refused=st.sampled_from(REFUSED))
     def create_with_wrong_parameters(self, which: int, *, refused: tuple[Told, str]) -> None:
@@ -154,14 +152,11 @@ class Life(RuleBasedStateMachine):
         self.do(self.estate.house.finisher.run_once())
 
     @rule()
-    def die_between_writing_and_publishing(self) -> None:
-        self.do(self.estate.finish_without_publishing())
-
-    @rule()
-    def finish_twice_at_once(self) -> None:
-        """The slower of two finishers comes too late with what it has written, which is the same."""
+    def finish_after_another(self) -> None:
+        """The slower of two finishers comes too late with what it has written, or dies: it was the same."""
         endings = self.do(self.estate.finish_without_publishing())
         written = [self.bytes_of(ending) for ending in endings]
+        self.compare()
         assert self.do(self.estate.house.finisher.run_once()) == bool(endings)
         self.compare()
         for ending, (output, error) in zip(endings, written, strict=True):
@@ -186,16 +181,17 @@ class Life(RuleBasedStateMachine):
     def prune(self) -> None:
         self.do(self.estate.house.pruner.run_once())
         gone = {file.id for file in self.files if not file.is_visible(self.now)} - self.inputs_in_use()
-        assert not gone & {blob.partition(".")[0] for blob in self.known_blobs()}
+        assert not gone & set(map(file_of, self.estate.blobs()))
 
-    @rule()
-    def restart(self) -> None:
+    @rule(crash=st.sampled_from(["before an upload", "in an upload", "after an upload", "in a finish"]))
+    def restart(self, crash: str) -> None:
+        """Start the API and the clerk anew, after a crash that left what nobody knows of."""
+        if crash == "in a finish":
+            self.do(self.estate.finish_without_publishing())
+        elif crash != "before an upload":
+            self.estate.die_in_an_upload(committed=crash == "after an upload")
         self.estate.close()
         self.estate.open()
-
-    @rule(committed=st.booleans())
-    def die_in_an_upload(self, *, committed: bool) -> None:
-        self.estate.die_in_an_upload(committed=committed)
 
     # What workers do
 
@@ -204,8 +200,16 @@ class Life(RuleBasedStateMachine):
     def start_a_worker(self) -> None:
         self.do(self.estate.start_worker())
 
+    @precondition(lambda self: len(self.estate.living) < WORKERS_MAX)
+    @rule(turns=TURNS)
+    def start_a_worker_that_dies_soon(self, turns: int) -> None:
+        async def live_shortly() -> None:
+            await self.bury(await self.estate.start_worker(), turns=turns)
+
+        self.do(live_shortly())
+
     @precondition(lambda self: self.estate.living)
-    @rule(rounds=st.integers(1, 4))
+    @rule(rounds=st.integers(1, 8))
     def answer(self, rounds: int) -> None:
         """What is in flight is answered, and what is sent then, and so on."""
         for _ in range(rounds):
@@ -214,24 +218,15 @@ class Life(RuleBasedStateMachine):
             self.do(self.estate.rest())
 
     @precondition(lambda self: self.estate.living)
-    @rule(which=WHICH)
-    def kill(self, which: int) -> None:
-        self.do(self.bury(pick(list(self.estate.living), which), turns=0))
-
-    @precondition(lambda self: self.estate.living)
-    @rule(which=WHICH, turns=TURNS)
-    def kill_amid_answers(self, which: int, *, turns: int) -> None:
+    @rule(which=WHICH, amid_answers=st.none() | TURNS, followed=st.booleans())
+    def kill(self, which: int, *, amid_answers: int | None, followed: bool) -> None:
         worker_id = pick(list(self.estate.living), which)
-        self.estate.living[worker_id].answer()
-        self.do(self.bury(worker_id, turns=turns))
-
-    @precondition(lambda self: len(self.estate.living) < WORKERS_MAX)
-    @rule(turns=TURNS)
-    def start_a_worker_that_dies_soon(self, turns: int) -> None:
-        async def live_shortly() -> None:
-            await self.bury(await self.estate.start_worker(), turns=turns)
-
-        self.do(live_shortly())
+        if amid_answers is not None:
+            self.estate.living[worker_id].answer()
+        self.do(self.bury(worker_id, turns=amid_answers or 0))
+        if followed:
+            self.rescue()
+            self.start_a_worker()
 
     @precondition(lambda self: self.estate.living)
     @rule(which=WHICH, patient=st.booleans())
@@ -254,8 +249,7 @@ class Life(RuleBasedStateMachine):
     def compare(self) -> None:
         """Look at all that the API tells, and at what only the disk and the model know."""
         self.do(self.estate.rest())
-        told = self.do(self.estate.api.get("/v1/batches?limit=100")).json["data"]
-        assert isinstance(told, list)
+        told = self.do(self.estate.api.get("/v1/batches?limit=100")).items()
         assert [batch["id"] for batch in told] == [job.id for job in reversed(self.jobs)]
         for job, batch in zip(reversed(self.jobs), told, strict=True):
             had_ended = job.status.ended
@@ -263,20 +257,14 @@ class Life(RuleBasedStateMachine):
             if job.status.ended and not had_ended:
                 self.take_results(job)
         self.look_at_files()
-        allowed = sends_allowed(self.jobs)
-        assert not {
-            question: (count, allowed[question])
-            for question, count in self.estate.received().items()
-            if count > allowed[question]
-        }
+        asked_too_often = self.estate.received() - sends_allowed(self.jobs)
+        assert not asked_too_often
         assert not self.troubles.told
 
     def look_at_files(self) -> None:
-        listed = self.do(self.estate.api.get("/v1/files")).json["data"]
-        assert isinstance(listed, list)
-        assert {file["id"] for file in listed} == {file.id for file in self.files if file.is_visible(self.now)}
-        needed = {file.id for file in self.files if file.is_visible(self.now)} | self.inputs_in_use()
-        assert needed <= {blob.partition(".")[0] for blob in self.estate.blobs()}
+        visible = {file.id for file in self.files if file.is_visible(self.now)}
+        assert {file["id"] for file in self.do(self.estate.api.get("/v1/files")).items()} == visible
+        assert visible | self.inputs_in_use() <= set(map(file_of, self.estate.blobs()))
 
     def take_results(self, job: Job) -> None:
         """Read the files of a batch that has just ended, and remember them."""
@@ -306,15 +294,12 @@ class Life(RuleBasedStateMachine):
         for worker_id in list(self.estate.living):
             self.do(self.bury(worker_id, turns=0))
         self.rescue()
-        self.restart()
+        self.restart("before an upload")
         self.until_idle(self.estate.house.pruner)
         assert not self.estate.leavings()
-        assert len(self.estate.blobs()) == sum(file.is_visible(self.now) for file in self.files)
-        for file in self.files:
-            self.do(self.estate.api.delete(f"/v1/files/{file.id}"))
-            file.deleted = True
-        self.until_idle(self.estate.house.pruner)
-        assert not self.estate.blobs()
+        assert sorted(map(file_of, self.estate.blobs())) == sorted(
+            file.id for file in self.files if file.is_visible(self.now)
+        )
 
     def go_on(self) -> None:
         """Do what brings every batch nearer to its end."""
@@ -413,12 +398,13 @@ class Life(RuleBasedStateMachine):
         written = {file.id: self.estate.house.blobs.path(file.blob).read_bytes() for file in ending.files}
         return written.get(ending.output_file_id or "", b""), written.get(ending.error_file_id or "", b"")
 
-    def known_blobs(self) -> set[str]:
-        """Return the bodies of files that the API has told of."""
-        return {blob for blob in self.estate.blobs() if any(blob.partition(".")[0] == file.id for file in self.files)}
-
     def inputs_in_use(self) -> set[str]:
         return {job.input.id for job in self.jobs if job.input and not job.status.ended}
+
+
+def file_of(blob: str) -> str:
+    """Return the id of the file whose bytes these are."""
+    return blob.partition(".")[0]
 
 
 def pick(some: Sequence[T], which: int) -> T:
