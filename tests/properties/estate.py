@@ -1,4 +1,4 @@
-"""A house with its API and workers; each asks a model that answers when told to, and between two steps all is at rest."""
+"""A house with its API and workers; each asks a model that answers when told to, and between steps all is at rest."""
 
 import asyncio
 import contextlib

@@ -44,6 +44,8 @@ WHICH = st.integers(0, 30)
 """Which of the files, batches or workers that there are."""
 TURNS = st.integers(0, 40)
 """Turns of the loop before a worker dies amid its work."""
+ROUNDS = st.integers(0, 2)
+"""Of answers that a worker gets before it ends."""
 KEEP_S = st.sampled_from([None, None, None, HOUR_S])
 REFUSED: tuple[tuple[Told, str], ...] = (
     ({"endpoint": None}, "endpoint"),
@@ -68,12 +70,10 @@ class Life(RuleBasedStateMachine):
         self.estate = Estate(Path(folder) / "data")
         self.files = [File(id="file-unknown", expires_at=None, deleted=True)]
         self.jobs: list[Job] = []
-        self.last_words: list[ShardReport] = []
-        """Of workers that died."""
 
     # What a client does
 
-    @initialize(lines=LINES, under_way=st.booleans())
+    @initialize(lines=LINES, under_way=st.sampled_from([True, True, False]))
     def begin(self, lines: int, *, under_way: bool) -> None:
         self.upload(lines=lines, blank=False, keep_s=None)
         self.create(which=1, output_keep_s=None)
@@ -128,14 +128,16 @@ class Life(RuleBasedStateMachine):
         else:
             assert (answer.status, answer.error["type"]) == (409, "invalid_request_error")
 
-    @rule(which=WHICH)
-    def delete(self, which: int) -> None:
+    @rule(which=WHICH, pruned=st.booleans())
+    def delete(self, which: int, *, pruned: bool) -> None:
         file = pick(self.files, which)
         answer = self.do(self.estate.api.delete(f"/v1/files/{file.id}"))
         assert answer.status == (200 if file.is_visible(self.now) else 404)
         file.deleted = True
         for path in (f"/v1/files/{file.id}", f"/v1/files/{file.id}/content"):
             assert self.do(self.estate.api.get(path)).status == 404
+        if pruned:
+            self.prune()
 
     # What the clerk does
 
@@ -208,8 +210,7 @@ class Life(RuleBasedStateMachine):
 
         self.do(live_shortly())
 
-    @precondition(lambda self: self.estate.living)
-    @rule(rounds=st.integers(1, 8))
+    @rule(rounds=st.integers(1, 4))
     def answer(self, rounds: int) -> None:
         """What is in flight is answered, and what is sent then, and so on."""
         for _ in range(rounds):
@@ -217,31 +218,26 @@ class Life(RuleBasedStateMachine):
                 living.answer()
             self.do(self.estate.rest())
 
-    @precondition(lambda self: self.estate.living)
-    @rule(which=WHICH, amid_answers=st.none() | TURNS, followed=st.booleans())
-    def kill(self, which: int, *, amid_answers: int | None, followed: bool) -> None:
-        worker_id = pick(list(self.estate.living), which)
-        if amid_answers is not None:
-            self.estate.living[worker_id].answer()
-        self.do(self.bury(worker_id, turns=amid_answers or 0))
-        if followed:
-            self.rescue()
-            self.start_a_worker()
+    @rule(which=WHICH, rounds=ROUNDS, turns=st.none() | TURNS, heir=st.booleans())
+    def kill(self, which: int, *, rounds: int, turns: int | None, heir: bool) -> None:
+        """A worker dies, waiting for answers or amid them; its heir has taken over when its last words arrive."""
+        worker_id = self.worker(which, rounds=rounds)
+        living = self.estate.living[worker_id]
+        if turns is not None:
+            living.answer()
+        last_words = self.do(self.bury(worker_id, turns=turns or 0))
+        if not heir:
+            return
+        self.rescue()
+        self.start_a_worker()
+        self.compare()
+        for bringer in (worker_id, *self.estate.living):
+            self.do(self.estate.house.ask(lambda store: store.report(bringer, last_words)))  # noqa: B023
 
-    @precondition(lambda self: self.estate.living)
-    @rule(which=WHICH, patient=st.booleans())
-    def stop(self, which: int, *, patient: bool) -> None:
-        living = self.estate.living.pop(pick(list(self.estate.living), which))
+    @rule(which=WHICH, rounds=ROUNDS, patient=st.booleans())
+    def stop(self, which: int, *, rounds: int, patient: bool) -> None:
+        living = self.estate.living.pop(self.worker(which, rounds=rounds))
         self.remember(self.do(living.stop(patient=patient)), died=False)
-
-    @precondition(lambda self: self.last_words)
-    @rule(which=WHICH)
-    def hear_a_dead_worker(self, which: int) -> None:
-        """Its shards were taken back: what it says now changes nothing, whoever brings it."""
-        self.do(self.estate.house.rescuer.run_once())
-        report = pick(self.last_words, which)
-        for bringer in (f"worker_{number}" for number in range(1, 10)):
-            self.do(self.estate.house.ask(lambda store: store.report(bringer, [report])))  # noqa: B023
 
     # What must be true
 
@@ -363,14 +359,22 @@ class Life(RuleBasedStateMachine):
         self.jobs.append(Job(told=answer.json, input=file))
         self.jobs[-1].check()
 
-    async def bury(self, worker_id: str, *, turns: int) -> None:
-        """Kill a worker after so many turns of the loop."""
-        living = self.estate.living[worker_id]
+    def worker(self, which: int, *, rounds: int) -> str:
+        """Return the id of a worker, a new one if there is none, that has had so many rounds of answers."""
+        if not self.estate.living:
+            self.start_a_worker()
+            self.do(self.estate.rest())
+        self.answer(rounds)
+        return pick(list(self.estate.living), which)
+
+    async def bury(self, worker_id: str, *, turns: int) -> list[ShardReport]:
+        """Kill a worker after so many turns of the loop, and return what it could have said last."""
+        living = self.estate.living.pop(worker_id)
         for _ in range(turns):
             await asyncio.sleep(0)
-        self.last_words += living.reports()
-        del self.estate.living[worker_id]
+        last_words = living.reports()
         self.remember(await living.die(), died=True)
+        return last_words
 
     def remember(self, in_flight: InFlight, *, died: bool) -> None:
         note(f"in flight: {sorted(in_flight)}")
