@@ -202,8 +202,12 @@ class Estate:
         except TimeoutError:
             raise AssertionError(self._unrest()) from None
 
+    def leases(self) -> list[tuple[str, int, str, str]]:
+        """Return the leased shards: batch, number, worker and the batch's status."""
+        return list(self._looking.execute(LEASED))
+
     def _is_at_rest(self) -> bool:
-        leased = list(self._looking.execute(LEASED))
+        leased = self.leases()
         (queued,) = self._looking.execute(QUEUED).fetchone()
         return all(
             living.is_at_rest(queued=queued, leased=[row for row in leased if row[2] == worker_id])
@@ -212,7 +216,7 @@ class Estate:
 
     def _unrest(self) -> str:
         states = "\n".join(f"{worker_id}: {living.state()}" for worker_id, living in self.living.items())
-        return f"The workers do not come to rest. Leased: {list(self._looking.execute(LEASED))}\n{states}"
+        return f"The workers do not come to rest. Leased: {self.leases()}\n{states}"
 
     async def finish_without_publishing(self) -> list[Ending]:
         """Have a finisher write the files of the next batch, if there is one, and publish nothing."""

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,6 +71,10 @@ class Life(RuleBasedStateMachine):
         self.estate = Estate(Path(folder) / "data")
         self.files = [File(id="file-unknown", expires_at=None, deleted=True)]
         self.jobs: list[Job] = []
+        self.received: Counter[str] = Counter()
+        """How often each question had been received at the end of the last step."""
+        self.running: set[str] = set()
+        """The questions of batches that were in progress then."""
 
     # What a client does
 
@@ -218,21 +223,23 @@ class Life(RuleBasedStateMachine):
                 living.answer()
             self.do(self.estate.rest())
 
-    @rule(which=WHICH, rounds=ROUNDS, turns=st.none() | TURNS, heir=st.booleans())
-    def kill(self, which: int, *, rounds: int, turns: int | None, heir: bool) -> None:
-        """A worker dies, waiting for answers or amid them; its heir has taken over when its last words arrive."""
+    @rule(which=WHICH, rounds=ROUNDS, turns=st.none() | TURNS, heirs=st.integers(0, 3))
+    def kill(self, which: int, *, rounds: int, turns: int | None, heirs: int) -> None:
+        """A worker dies, waiting for answers or amid them, and so do its heirs but the last.
+
+        The last words of each arrive when its heir has taken over.
+        """
         worker_id = self.worker(which, rounds=rounds)
-        living = self.estate.living[worker_id]
         if turns is not None:
-            living.answer()
+            self.estate.living[worker_id].answer()
         last_words = self.do(self.bury(worker_id, turns=turns or 0))
-        if not heir:
-            return
-        self.rescue()
-        self.start_a_worker()
-        self.compare()
-        for bringer in (worker_id, *self.estate.living):
-            self.do(self.estate.house.ask(lambda store: store.report(bringer, last_words)))  # noqa: B023
+        for heir in range(1, heirs + 1):
+            self.rescue()
+            self.start_a_worker()
+            self.compare()
+            self.hear_the_dead(last_words)
+            if heir < heirs:
+                last_words = self.do(self.bury(list(self.estate.living)[-1], turns=0))
 
     @rule(which=WHICH, rounds=ROUNDS, patient=st.booleans())
     def stop(self, which: int, *, rounds: int, patient: bool) -> None:
@@ -251,16 +258,31 @@ class Life(RuleBasedStateMachine):
             had_ended = job.status.ended
             job.hear(batch, now=self.now)
             if job.status.ended and not had_ended:
+                self.check_grace(job)
                 self.take_results(job)
         self.look_at_files()
-        asked_too_often = self.estate.received() - sends_allowed(self.jobs)
-        assert not asked_too_often
+        self.look_at_questions()
         assert not self.troubles.told
 
     def look_at_files(self) -> None:
         visible = {file.id for file in self.files if file.is_visible(self.now)}
         assert {file["id"] for file in self.do(self.estate.api.get("/v1/files")).items()} == visible
         assert visible | self.inputs_in_use() <= set(map(file_of, self.estate.blobs()))
+
+    def look_at_questions(self) -> None:
+        received = self.estate.received()
+        asked_too_often = received - sends_allowed(self.jobs)
+        assert not asked_too_often
+        running = {line.question for job in self.jobs if job.status is BatchStatus.IN_PROGRESS for line in job.lines}
+        asked_without_a_batch = (received - self.received).keys() - running - self.running
+        assert not asked_without_a_batch
+        self.received, self.running = received, running
+
+    def check_grace(self, job: Job) -> None:
+        """What a living worker waits for may come until the grace has passed."""
+        if any(batch_id == job.id for living in self.estate.living.values() for batch_id, _ in living.in_flight):
+            stopped_at = job.told["cancelling_at"] or job.told["finalizing_at"]
+            assert self.now > int(str(stopped_at)) + self.estate.house.settings.cancel_grace_s, job.told
 
     def take_results(self, job: Job) -> None:
         """Read the files of a batch that has just ended, and remember them."""
@@ -366,6 +388,13 @@ class Life(RuleBasedStateMachine):
             self.do(self.estate.rest())
         self.answer(rounds)
         return pick(list(self.estate.living), which)
+
+    def hear_the_dead(self, last_words: list[ShardReport]) -> None:
+        """A report with an old epoch changes nothing, whoever brings it."""
+        leases = self.estate.leases()
+        for bringer in self.estate.living:
+            self.do(self.estate.house.ask(lambda store: store.report(bringer, last_words)))  # noqa: B023
+        assert self.estate.leases() == leases
 
     async def bury(self, worker_id: str, *, turns: int) -> list[ShardReport]:
         """Kill a worker after so many turns of the loop, and return what it could have said last."""
