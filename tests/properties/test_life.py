@@ -45,7 +45,7 @@ WHICH = st.integers(0, 30)
 """Which of the files, batches or workers that there are."""
 TURNS = st.integers(0, 40)
 """Turns of the loop before a worker dies amid its work."""
-ROUNDS = st.integers(0, 2)
+ROUNDS = st.integers(0, 3)
 """Of answers that a worker gets before it ends."""
 KEEP_S = st.sampled_from([None, None, None, HOUR_S])
 REFUSED: tuple[tuple[Told, str], ...] = (
@@ -69,7 +69,7 @@ class Life(RuleBasedStateMachine):
         self.stack.callback(logging.getLogger("tidyllm").removeHandler, self.troubles)
         folder = self.stack.enter_context(tempfile.TemporaryDirectory())
         self.estate = Estate(Path(folder) / "data")
-        self.files = [File(id="file-unknown", expires_at=None, deleted=True)]
+        self.files = [File(id="file-unknown", expires_at=None, purpose="batch", deleted=True)]
         self.jobs: list[Job] = []
         self.received: Counter[str] = Counter()
         """How often each question had been received at the end of the last step."""
@@ -81,9 +81,8 @@ class Life(RuleBasedStateMachine):
     @initialize(lines=LINES, under_way=st.sampled_from([True, True, False]))
     def begin(self, lines: int, *, under_way: bool) -> None:
         self.upload(lines=lines, blank=False, keep_s=None)
-        self.create(which=1, output_keep_s=None)
+        self.create(which=1, output_keep_s=None, read=under_way)
         if under_way:
-            self.read_an_input()
             self.start_a_worker()
 
     @rule(lines=LINES, blank=st.booleans(), keep_s=KEEP_S)
@@ -102,24 +101,32 @@ class Life(RuleBasedStateMachine):
         answer = self.do(self.estate.api.upload(b"".join(texts), {"purpose": "batch"}))
         assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
 
-    @rule(which=WHICH, output_keep_s=KEEP_S)
-    def create(self, which: int, *, output_keep_s: int | None) -> None:
-        file = pick(self.files, which)
-        there = file if file.is_visible(self.now) else None
+    @rule(which=WHICH, output_keep_s=KEEP_S, read=st.booleans())
+    def create(self, which: int, *, output_keep_s: int | None, read: bool) -> None:
+        file = pick([file for file in self.files if file.purpose == "batch"], which)
         fields: Told = {"input_file_id": file.id}
         if output_keep_s:
             fields["output_expires_after"] = {"anchor": "created_at", "seconds": output_keep_s}
-        if there is not None and there.purpose != "batch":
-            assert (answer := self.ask_for_batch(fields)).status == 400
-            assert answer.error["param"] == "input_file_id"
-            return
-        self.accept(fields, there)
+        answer = self.ask_for_batch(fields)
+        assert answer.status == 200, answer
+        assert (answer.json["status"], answer.json["created_at"]) == ("validating", self.now)
+        self.jobs.append(Job(told=answer.json, input=file if file.is_visible(self.now) else None))
+        self.jobs[-1].check()
+        if read:
+            self.until_idle(self.estate.house.intake)
 
     @rule(which=WHICH, refused=st.sampled_from(REFUSED))
     def create_with_wrong_parameters(self, which: int, *, refused: tuple[Told, str]) -> None:
         changed, param = refused
         answer = self.ask_for_batch({"input_file_id": pick(self.files, which).id, **changed})
         assert (answer.status, answer.error["param"]) == (400, param)
+
+    @precondition(lambda self: self.results())
+    @rule(which=WHICH)
+    def create_of_a_result_file(self, which: int) -> None:
+        file = pick(self.results(), which)
+        answer = self.ask_for_batch({"input_file_id": file.id})
+        assert (answer.status, answer.error["param"]) == (400, "input_file_id")
 
     @rule(which=WHICH)
     def cancel(self, which: int) -> None:
@@ -374,18 +381,16 @@ class Life(RuleBasedStateMachine):
         asked = {"endpoint": ENDPOINT, "completion_window": "24h", **fields}
         return self.do(self.estate.api.post("/v1/batches", {k: v for k, v in asked.items() if v is not None}))
 
-    def accept(self, fields: Told, file: File | None) -> None:
-        answer = self.ask_for_batch(fields)
-        assert answer.status == 200, answer
-        assert (answer.json["status"], answer.json["created_at"]) == ("validating", self.now)
-        self.jobs.append(Job(told=answer.json, input=file))
-        self.jobs[-1].check()
+    def results(self) -> list[File]:
+        return [file for file in self.files if file.purpose != "batch" and file.is_visible(self.now)]
 
     def worker(self, which: int, *, rounds: int) -> str:
-        """Return the id of a worker, a new one if there is none, that has had so many rounds of answers."""
+        """Return the id of a worker that has what work there is, and has had so many rounds of answers."""
+        self.rescue()
+        self.until_idle(self.estate.house.intake)
         if not self.estate.living:
             self.start_a_worker()
-            self.do(self.estate.rest())
+        self.compare()
         self.answer(rounds)
         return pick(list(self.estate.living), which)
 
@@ -449,7 +454,7 @@ def test_whatever_happens_the_api_keeps_its_promises() -> None:
         Life,
         settings=settings(
             max_examples=20,
-            stateful_step_count=30,
+            stateful_step_count=25,
             deadline=None,
             # An example is a whole server, with waits for the disk.
             suppress_health_check=[HealthCheck.too_slow],
