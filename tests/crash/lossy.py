@@ -6,6 +6,7 @@ lock                  held while the shadow is changed
 files/<inode>         a hard link to every file, which keeps its bytes when its name is gone
 sizes/<inode>         how many of its bytes are durable
 folders/<path>        the durable names in a folder, each with its inode
+adopted               there once all that was found at the start is noted
 
 Only `journals/` and `blobs/` are played with. SQLite looks after its own durability, and locks need none.
 """
@@ -33,7 +34,7 @@ class LossyDisk(LocalDisk):
         self._data = data
         self._shadow = shadow
         with _locked(shadow):
-            if not (shadow / "folders").exists():
+            if not (shadow / "adopted").exists():
                 _adopt(data, shadow)
 
     def create(self, path: Path) -> int:
@@ -43,13 +44,14 @@ class LossyDisk(LocalDisk):
         return fd
 
     def sync(self, fd: int) -> None:
-        state = os.fstat(fd)
         with _locked(self._shadow):
+            # Not before the lock is held: whoever held it may have noted more.
+            state = os.fstat(fd)
             _note_size(self._shadow, state.st_ino, state.st_size)
 
     def sync_folder(self, folder: Path) -> None:
         with _locked(self._shadow):
-            if self._data in folder.parents:  # The data folder's own names are not played with.
+            if folder.is_relative_to(self._data):
                 _note_names(self._data, self._shadow, folder)
 
 
@@ -64,13 +66,10 @@ def cut_power(data: Path, shadow: Path, rng: random.Random, *, harsh: bool) -> N
         for name in PLAYED_WITH:
             if (data / name).exists():
                 _survivors(data, shadow, data / name, kept=kept, rng=rng, harsh=harsh)
-        sizes = {inode: _durable_size(shadow, inode) for inode in kept.values() if inode}
-        for inode, durable in sizes.items():
-            _cut_tail(shadow / "files" / str(inode), durable, rng=rng, harsh=harsh)
+        for inode in set(kept.values()) - {0}:
+            _cut_tail(shadow / "files" / str(inode), _durable_size(shadow, inode), rng=rng, harsh=harsh)
         for name in PLAYED_WITH:
             _rebuild(data / name, kept=kept, shadow=shadow)
-        for part in ("files", "sizes", "folders"):
-            shutil.rmtree(shadow / part)
         _adopt(data, shadow)
 
 
@@ -122,9 +121,11 @@ def _rebuild(root: Path, *, kept: dict[Path, int], shadow: Path) -> None:
 
 
 def _adopt(data: Path, shadow: Path) -> None:
-    """Take all that is there for durable."""
+    """Take all that is there for durable, and forget what was known before."""
+    (shadow / "adopted").unlink(missing_ok=True)
     for part in ("files", "sizes", "folders"):
-        (shadow / part).mkdir(parents=True)
+        shutil.rmtree(shadow / part, ignore_errors=True)
+        (shadow / part).mkdir()
     for name in PLAYED_WITH:
         for folder, _, files in os.walk(data / name):
             _note_names(data, shadow, Path(folder))
@@ -134,6 +135,7 @@ def _adopt(data: Path, shadow: Path) -> None:
                 if not link.exists():
                     os.link(Path(folder) / file, link)
                 _note_size(shadow, state.st_ino, state.st_size)
+    (shadow / "adopted").touch()
 
 
 def _note_size(shadow: Path, inode: int, size: int) -> None:
@@ -146,7 +148,11 @@ def _durable_size(shadow: Path, inode: int) -> int:
 
 
 def _note_names(data: Path, shadow: Path, folder: Path) -> None:
-    _note(shadow / "folders" / _note_of(data, folder), json.dumps(_names(folder)))
+    names = _names(folder)
+    for gone in _durable_names(data, shadow, folder).keys() - names.keys():
+        # A folder that is made anew under this name is another, and has nothing of the one that is gone for good.
+        (shadow / "folders" / _note_of(data, folder / gone)).unlink(missing_ok=True)
+    _note(shadow / "folders" / _note_of(data, folder), json.dumps(names))
 
 
 def _note(place: Path, text: str) -> None:
@@ -162,7 +168,8 @@ def _durable_names(data: Path, shadow: Path, folder: Path) -> dict[str, int]:
 
 
 def _note_of(data: Path, folder: Path) -> str:
-    return quote(str(folder.relative_to(data)), safe="")
+    # Not "." alone, which is what the data folder is to itself, and no name of a file.
+    return quote(f"/{folder.relative_to(data)}", safe="")
 
 
 def _names(folder: Path) -> dict[str, int]:
