@@ -16,10 +16,12 @@ class FaultyDisk(LocalDisk):
         self.room = 10**12
         """Bytes that it still takes."""
         self.read_only = False
+        self.gone = False
+        """Whether it does not even say how much room it has."""
+        self.syncs_left: int | None = None
+        """How many syncs succeed before all fail."""
         self.broken = False
         """Whether no sync succeeds."""
-        self.refuses: Path | None = None
-        """A file that cannot be synced."""
         self.after_remove: Callable[[], object] = lambda: None
         """Called when a file has been removed."""
         self.fast = threading.Event()
@@ -39,8 +41,9 @@ class FaultyDisk(LocalDisk):
         return taken
 
     def sync(self, fd: int) -> None:
-        refused = self.refuses is not None and os.path.samestat(os.fstat(fd), self.refuses.stat())
-        if self.broken or refused:
+        if self.syncs_left is not None:
+            self.broken, self.syncs_left = self.syncs_left == 0, max(self.syncs_left - 1, 0)
+        if self.broken:
             raise _error(errno.EIO)
         assert self.fast.wait(60)
         super().sync(fd)
@@ -51,6 +54,8 @@ class FaultyDisk(LocalDisk):
 
     def free_bytes(self, folder: Path) -> int:
         assert super().free_bytes(folder) >= 0
+        if self.gone:
+            raise _error(errno.EIO)
         return 0 if self.read_only else self.room
 
     def _refuse_to_change(self) -> None:

@@ -53,7 +53,6 @@ POINTS = (
     "store.delete_file",
     "store.release_shards",
     "store.bury_worker",
-    "disk.sync of another life",
     "store.finalize_batches",
     "disk.remove blobs/incoming",
     "disk.remove blobs/kept",
@@ -80,12 +79,12 @@ LATER = [
     (Crash("disk.write blobs/incoming", 3), Crash("disk.write journals/*", 60), Crash("store.publish", 2)),
     (Crash("disk.sync journals/*", 5), Crash("store.report"), Crash("disk.write journals/*", 15)),
     (Crash("disk.write journals/*", 20), Crash("disk.write journals/*", 20), Crash("disk.write journals/*", 40)),
-    (Crash("disk.sync of another life"), Crash("disk.sync of another life"), Crash("disk.rename blobs/kept")),
+    (Crash("disk.write journals/*", 30), Crash("store.report", 2), Crash("disk.rename blobs/kept")),
 ]
 """Deaths in the middle of the work, and while that of the life before is taken up."""
 
 TAKEN_UP = [
-    (Crash("disk.sync of another life"), Crash("disk.sync journals/*", 3, before=True), Crash("store.report")),
+    (Crash("disk.sync journals/*", 3, before=True), Crash("store.report")),
 ]
 """What a life has written and not synced is counted by the next. Its third sync is the first after answers came: a new
 journal has two before. The first death brings the story to where a batch is to end."""

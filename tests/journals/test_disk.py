@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from tests.faulty import FaultyDisk
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import MAGIC, Kind, Reader, encode, first_answers, scan
-from tidyllm.journals.disk import DiskJournal, make_durable
+from tidyllm.journals.disk import DiskJournal
 
 
 @pytest.fixture
@@ -77,9 +79,8 @@ def test_on_a_full_disk_answers_wait_in_memory_and_go_into_the_next_file(
     assert not journal.writable
     journal.append(record(3))
     for _ in range(2):
-        with pytest.raises(JournalError, match="No space left") as refused:
+        with pytest.raises(JournalError, match="No space left"):
             journal.sync()
-        assert refused.value.full
         assert len(files(tmp_path)) == 1
     disk.room = 10**9
     journal.sync()
@@ -134,14 +135,46 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert [reader.read(place) for _, place in scan(path)] == [b"paid for"]
 
 
-def test_a_journal_whose_writer_is_gone_can_be_made_durable(
+def test_an_answer_that_fails_to_be_written_while_a_sync_begins_is_not_forgotten(
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    # The sync had seen a writable journal, waited for the writer, and then took its record for written.
+    entered, may_fail = threading.Event(), threading.Event()
+    write = disk.write
+
+    def fail_slowly(fd: int, data: bytes) -> int:
+        entered.set()
+        assert may_fail.wait(30)
+        disk.room = 0
+        return write(fd, data)
+
+    disk.write = fail_slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        appending = threads.submit(journal.append, record(1))
+        assert entered.wait(30)
+        syncing = threads.submit(journal.sync)
+        may_fail.set()
+        appending.result(30)
+        with pytest.raises(JournalError):
+            syncing.result(30)
+    disk.write, disk.room = write, 10**12  # type: ignore[method-assign]
+    journal.sync()
+    assert sorted(first_answers(files(tmp_path))) == [1]
+
+
+def test_a_disk_that_takes_bytes_and_no_sync_is_not_filled_with_copies(
     journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     journal.append(record(1))
-    journal.close()
-    (path,) = files(tmp_path)
-    make_durable(path, disk)
-    assert lines(path) == [1]
     disk.broken = True
-    with pytest.raises(JournalError, match="cannot be written"):
-        make_durable(path, disk)
+    with pytest.raises(JournalError):
+        journal.sync()
+    for _ in range(5):
+        disk.broken, disk.syncs_left = False, 1
+        with pytest.raises(JournalError):
+            journal.sync()
+    assert len(files(tmp_path)) == 2
+    disk.broken, disk.syncs_left = False, None
+    journal.sync()
+    assert sorted(first_answers(files(tmp_path))) == [1]
+    assert len(files(tmp_path)) == 2

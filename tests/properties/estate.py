@@ -80,7 +80,6 @@ class Living:
             {(batch_id, number) for batch_id, number, _, _ in leased} == held.keys()
             and all(batches[batch_id].stop.is_set() for batch_id in stopping)
             and not any(one.done for one in held.values())
-            and not any(batch.shards_coming for batch in batches.values())
             and self._model.witness.counts().in_flight == in_flight == self.worker._settings.concurrency - idle
             and (not ready or not idle)
             and (not queued or not dispatcher.wants_more)

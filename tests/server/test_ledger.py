@@ -7,8 +7,8 @@ import pytest
 
 from tests.faulty import FaultyDisk
 from tidyllm.core.errors import JournalError
-from tidyllm.journal import Kind
-from tidyllm.server.held import Held, HeldBatch
+from tidyllm.journal import Kind, Replay
+from tidyllm.server.held import Held
 from tidyllm.server.ledger import Ledger
 from tidyllm.server.places import batch_journals, make_folders
 from tidyllm.server.records import Lease, Shard
@@ -34,48 +34,72 @@ def ledger(tmp_path: Path, disk: FaultyDisk) -> Ledger:
     return Ledger("w", store=StoreThread(never), disk=disk, clock=ManualClock(), settings=Settings(data=tmp_path))
 
 
-def hold(batch: HeldBatch) -> Held:
+async def hold(ledger: Ledger) -> Held:
     shard = Shard(number=0, line_first=1, requests=2, offset=0, length=0)
-    lease = Lease(batch_id=batch.id, endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
-    batch.shards[0] = Held(lease, batch, waiting=0)
-    return batch.shards[0]
+    lease = Lease(batch_id="batch_1", endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
+    return await ledger.hold(lease, Replay(), waiting=0)
 
 
-def test_a_batch_of_which_nothing_comes_to_be_held_is_let_go(ledger: Ledger, tmp_path: Path) -> None:
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_batch_without_a_journal_is_not_held_and_no_file_stays_open(
+    ledger: Ledger, disk: FaultyDisk, tmp_path: Path
+) -> None:
     async def scenario() -> None:
-        with pytest.raises(OSError, match="unreadable"):
-            async with ledger.taking("batch_1"):
-                raise OSError("unreadable")
+        disk.syncs_left = 1  # The file is made durable, and what is to come into it is not.
+        before = open_files()
+        with pytest.raises(JournalError):
+            await hold(ledger)
+        assert open_files() == before
         assert ledger.batches == {}
-        async with ledger.taking("batch_1") as batch:
-            hold(batch)
-        assert ledger.batches == {"batch_1": batch}
+        disk.syncs_left, disk.broken = None, False
+        await hold(ledger)
 
     asyncio.run(scenario())
+    assert list(ledger.batches) == ["batch_1"]
     assert len(batch_journals(tmp_path, "batch_1")) == 2
 
 
-def test_a_batch_without_a_journal_is_not_held(ledger: Ledger, disk: FaultyDisk) -> None:
+def test_nothing_is_sent_whose_sending_could_not_be_written_down(ledger: Ledger, disk: FaultyDisk) -> None:
     async def scenario() -> None:
-        disk.read_only = True
-        with pytest.raises(JournalError):
-            async with ledger.taking("batch_1"):
-                pytest.fail("there is no journal")
-        assert ledger.batches == {}
+        held = await hold(ledger)
+        disk.room = 0
+        waiting = asyncio.create_task(ledger.trail(held, 1).may_send())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        disk.room = 10**12
+        await ledger._sync()
+        assert await waiting is True
 
     asyncio.run(scenario())
+
+
+def test_a_return_that_could_not_be_written_is_written_later(ledger: Ledger, disk: FaultyDisk, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        held = await hold(ledger)
+        assert await ledger.trail(held, 1).may_send()
+        disk.room = 0
+        ledger.trail(held, 1).returned()
+        disk.room = 10**12
+        await ledger._sync()
+
+    asyncio.run(scenario())
+    replay = Replay()
+    replay.update(batch_journals(tmp_path, "batch_1"))
+    assert replay.deaths(1) == 0
 
 
 def test_who_waits_for_the_disk_hears_of_a_stop(ledger: Ledger, disk: FaultyDisk) -> None:
     async def scenario() -> None:
-        async with ledger.taking("batch_1") as batch:
-            held = hold(batch)
+        held = await hold(ledger)
         disk.room = 0
         ledger.enter(held, 1, result=Result(Kind.ANSWERED, b"{}"))
         waiting = asyncio.create_task(ledger.trail(held, 2).may_send())
         await asyncio.sleep(0)
         assert not waiting.done()
-        batch.stop.set()
+        held.batch.stop.set()
         assert await waiting is False
 
     asyncio.run(scenario())
@@ -85,8 +109,7 @@ def test_a_disk_that_takes_long_is_told_of(ledger: Ledger, disk: FaultyDisk, cap
     async def scenario() -> None:
         clock = ledger._clock
         assert isinstance(clock, ManualClock)
-        async with ledger.taking("batch_1") as batch:
-            held = hold(batch)
+        held = await hold(ledger)
         ledger.enter(held, 1, result=Result(Kind.ANSWERED, b"{}"))
         disk.fast.clear()
         syncing = asyncio.create_task(ledger._sync())

@@ -5,7 +5,7 @@ from tidyllm.server.locks import free, hold
 
 
 def test_a_lock_has_one_holder_and_names_it(tmp_path: Path) -> None:
-    lock = tmp_path / "workers" / "w.lock"
+    lock = tmp_path / "w.lock"
     held = hold(lock)
     assert held is not None
     assert lock.read_text() == str(os.getpid())

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tidyllm.core.disk import Disk, is_full
+from tidyllm.core.disk import Disk
 from tidyllm.core.errors import JournalError
 from tidyllm.journal import MAGIC
 
@@ -28,6 +28,10 @@ class DiskJournal:
         self._disk = disk
         self._path: Path | None = None
         self._fd: int | None = None
+        self._fresh = False
+        """Whether no sync has succeeded since the file was begun."""
+        self._outdated: Path | None = None
+        """A file that failed before any sync, until the next holds all that stands in it."""
         self._failure: str | None = None
         """What is wrong with the file at hand."""
         self._closed = False
@@ -65,16 +69,13 @@ class DiskJournal:
         with self._syncing:
             if self._closed:
                 return
-            if not self.writable:
-                self._begin()
-            with self._memory:
-                fd, count = self._fd, len(self._unsynced)
-            assert fd is not None  # noqa: S101 - `_begin` has seen to it
+            fd, count = self._written() or self._begin()
             try:
                 self._disk.sync(fd)
             except OSError as error:
                 self._failure = f"cannot be made durable: {error}"
                 raise _error(self._path, error) from error
+            self._fresh = False
             with self._memory:
                 self._unsynced_bytes -= sum(map(len, self._unsynced[:count]))
                 del self._unsynced[:count]
@@ -86,6 +87,13 @@ class DiskJournal:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+
+    def _written(self) -> tuple[int, int] | None:
+        """Return the file at hand and how many of the records in memory it holds: all, or it is of no more use."""
+        with self._memory:
+            if self._fd is None or self._failure is not None:
+                return None
+            return self._fd, len(self._unsynced)
 
     def _write(self, record: bytes) -> None:
         """Write a record with one call of the system, so that it outlives this process."""
@@ -99,32 +107,45 @@ class DiskJournal:
             if taken < len(record):
                 self._failure = f"took {taken} of {len(record)} bytes: the disk is full"
 
-    def _begin(self) -> None:
-        """Make the next file, with all that is not known to be durable in it."""
+    def _begin(self) -> tuple[int, int]:
+        """Make the next file, with all that is not known to be durable in it, and return what `_written` does."""
         self._leave()
         path = self._next_place()
         fd = None
         try:
             self._disk.make_folder(path.parent)
             fd = self._disk.create(path)
-            self._fill(fd, path)
+            count = self._fill(fd, path)
         except OSError as error:
-            # Nothing was ever read from it, and it may stand in the way of the next on a full disk.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # Nobody has read from it, and it may stand in the way of the next.
                 if fd is not None:
                     os.close(fd)
                 self._disk.remove(path)
             raise _error(path, error) from error
+        self._remove_outdated()
+        return fd, count
 
     def _leave(self) -> None:
         """Close the file that failed, for good: what is durable in it stays."""
         with self._memory:
             fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is None:
+            return
+        if self._fresh:
+            self._outdated = self._path
+        else:
             log.warning("The journal %s %s. A new one is begun.", self._path, self._failure)
+        with contextlib.suppress(OSError):  # It has said already what is wrong with it.
             os.close(fd)
 
-    def _fill(self, fd: int, path: Path) -> None:
+    def _remove_outdated(self) -> None:
+        """Remove a file of which no byte is known to be durable, now that all of it stands in the next one."""
+        outdated, self._outdated = self._outdated, None
+        if outdated is not None:
+            with contextlib.suppress(OSError):  # It does no harm.
+                self._disk.remove(outdated)
+
+    def _fill(self, fd: int, path: Path) -> int:
         self._write_all(fd, MAGIC)
         # A reader must find the file after a power cut, and in it the word that it is a journal: its name is an entry
         # of the folder, and the folder's one of its own.
@@ -136,8 +157,8 @@ class DiskJournal:
             with self._memory:
                 rest = self._unsynced[written:]
                 if not rest:
-                    self._fd, self._path, self._failure = fd, path, None
-                    return
+                    self._fd, self._path, self._failure, self._fresh = fd, path, None, True
+                    return written
             for record in rest:
                 self._write_all(fd, record)
             written += len(rest)
@@ -149,16 +170,4 @@ class DiskJournal:
 
 
 def _error(path: Path | None, error: OSError) -> JournalError:
-    return JournalError(f"The journal {path} cannot be written: {error}.", full=is_full(error))
-
-
-def make_durable(path: Path, disk: Disk) -> None:
-    """Have a journal that another worker wrote survive a power cut: its last records may not have been synced.
-
-    Raises JournalError; a second try proves nothing.
-    """
-    try:
-        with path.open("rb") as file:
-            disk.sync(file.fileno())
-    except OSError as error:
-        raise _error(path, error) from error
+    return JournalError(f"The journal {path} cannot be written: {error}.")

@@ -45,6 +45,10 @@ class Blobs(Protocol):
         """Yield the keys of all blobs, in no order."""
         ...
 
+    def sweep(self) -> int:
+        """Remove what writers that died left behind before they had committed, and return how many."""
+        ...
+
     def abandoned(self, key: str) -> AbstractContextManager[bool]:
         """Say whether the writer of a blob is done with it, or dead; if so, that stays true within the block."""
         ...

@@ -10,17 +10,15 @@ from tidyllm.server.records import Lease, ShardReport
 class HeldBatch:
     """A batch of which a worker holds shards."""
 
-    def __init__(self, batch_id: str, journal: Journal) -> None:
+    def __init__(self, batch_id: str, journal: Journal, replay: Replay) -> None:
         self.id = batch_id
         self.journal = journal
         """Where this worker, and nobody else, writes the batch's answers."""
-        self.replay = Replay()
+        self.replay = replay
         """What earlier workers have left."""
         self.stop = asyncio.Event()
         """Set when the batch, or the worker, sends nothing more."""
         self.shards: dict[int, Held] = {}
-        self.shards_coming = 0
-        """Shards that are being read, and will be added."""
 
 
 class Held:

@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import Disk
-from tidyllm.core.errors import StorageError
-from tidyllm.journal import Journal, Kind, encode
+from tidyllm.core.errors import JournalError
+from tidyllm.journal import Journal, Kind, Replay, encode
 from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.patience import patiently
 from tidyllm.server.places import worker_journal
-from tidyllm.server.records import ShardReport
+from tidyllm.server.records import Lease, ShardReport
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 from tidyllm.server.upstream import Result
@@ -46,7 +46,7 @@ class Ledger:
         self._journal_numbers = itertools.count(1)
         self._out: dict[tuple[str, int], Held] = {}
         """The lines that are with the upstream now."""
-        self._dirty: dict[tuple[str, int], Held] = {}
+        self._dirty: set[Held] = set()
         self._untold: dict[tuple[str, int], ShardReport] = {}
         self._written = asyncio.Event()
         self._durable = asyncio.Event()
@@ -65,37 +65,43 @@ class Ledger:
             log.log(logging.INFO if room else logging.WARNING, "The disk of %s %s.", self._settings.data, said)
         return room
 
-    @contextlib.asynccontextmanager
-    async def taking(self, batch_id: str) -> AsyncIterator[HeldBatch]:
-        """Have a batch to hold a shard of, which the block adds to it; its journal stands. Raises JournalError."""
-        batch = self.batches.get(batch_id) or await self._begin(batch_id)
-        batch.shards_coming += 1
-        try:
-            yield batch
-        finally:
-            batch.shards_coming -= 1
-            await self._close_if_idle(batch)
+    async def hold(self, lease: Lease, replay: Replay, *, waiting: int) -> Held:
+        """Return the account of a shard from now on; its batch has a journal. Raises JournalError."""
+        batch = self.batches.get(lease.batch_id) or await self._begin(lease.batch_id, replay)
+        held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=waiting)
+        return held
 
-    async def _begin(self, batch_id: str) -> HeldBatch:
+    async def _begin(self, batch_id: str, replay: Replay) -> HeldBatch:
         numbers, data = self._journal_numbers, self._settings.data
         journal = DiskJournal(
             lambda: worker_journal(data, batch_id, worker_id=self.worker_id, number=next(numbers)), disk=self._disk
         )
-        await asyncio.to_thread(journal.sync)
-        self.batches[batch_id] = HeldBatch(batch_id, journal)
-        return self.batches[batch_id]
-
-    async def _close_if_idle(self, batch: HeldBatch) -> None:
-        if not batch.shards and not batch.shards_coming:
-            del self.batches[batch.id]
-            await asyncio.to_thread(batch.journal.close)
+        try:
+            await asyncio.to_thread(journal.sync)
+        except BaseException:
+            await asyncio.to_thread(journal.close)
+            raise
+        batch = self.batches[batch_id] = HeldBatch(batch_id, journal, replay)
+        return batch
 
     def trail(self, held: Held, line: int) -> "LineTrail":
         """Return what the upstream tells of a line's exchanges."""
         return LineTrail(self, held, line)
 
-    async def may_send(self, stop: asyncio.Event) -> bool:
-        """Return whether a request may go out, as soon as its answer could be kept; False once `stop` is set."""
+    async def may_send(self, held: Held, line: int) -> bool:
+        """Return whether a line may be sent, noted as sent, as soon as its answer could be kept; False after a stop."""
+        stop = held.batch.stop
+        while not stop.is_set():
+            await self._when_writable(stop)
+            if self._writable.is_set() and not stop.is_set():
+                held.batch.journal.note(_record(held, line, kind=Kind.SENT))
+                self._close_if_troubled()
+                if self._writable.is_set():
+                    self._out[held.batch.id, line] = held
+                    return True
+        return False
+
+    async def _when_writable(self, stop: asyncio.Event) -> None:
         if not self._writable.is_set():
             waits = [asyncio.ensure_future(event.wait()) for event in (self._writable, stop)]
             try:
@@ -103,15 +109,11 @@ class Ledger:
             finally:
                 for wait in waits:
                     wait.cancel()
-        return not stop.is_set()
 
-    def note(self, held: Held, line: int, *, kind: Kind) -> None:
-        """Write down that a line is sent, or has come back without a result."""
-        if kind is Kind.SENT:
-            self._out[held.batch.id, line] = held
-        else:
-            self._out.pop((held.batch.id, line), None)
-        held.batch.journal.note(_record(held, line, kind=kind))
+    def returned(self, held: Held, line: int) -> None:
+        """Write down that a line that was sent has come back without a result. No blame for a death may stay on it."""
+        self._out.pop((held.batch.id, line), None)
+        held.batch.journal.append(_record(held, line, kind=Kind.RETURNED))
         self._close_if_troubled()
 
     def enter(self, held: Held, line: int, *, result: Result) -> None:
@@ -124,7 +126,7 @@ class Ledger:
 
     def touch(self, held: Held) -> None:
         """Have a shard reported, because something of it has changed."""
-        self._dirty[held.batch.id, held.lease.shard.number] = held
+        self._dirty.add(held)
         self._written.set()
 
     def _close_if_troubled(self) -> None:
@@ -166,15 +168,15 @@ class Ledger:
     async def _sync(self) -> list[ShardReport]:
         """Return what is durable now of the shards touched since the last call."""
         self._written.clear()
-        dirty, self._dirty = self._dirty, {}
-        reports = [held.report() for held in dirty.values()]
-        touched = {held.batch.id: held.batch.journal for held in dirty.values()}
-        failed = {batch.id: batch.journal for batch in self.batches.values() if not batch.journal.writable}
+        dirty, self._dirty = self._dirty, set()
+        reports = [held.report() for held in dirty]
+        journals = {held.batch.journal for held in dirty}
+        journals |= {batch.journal for batch in self.batches.values() if not batch.journal.writable}
         began = self._clock.monotonic()
         try:
-            await asyncio.to_thread(_sync_all, list((touched | failed).values()))
-        except StorageError:
-            self._dirty = dirty | self._dirty
+            await asyncio.to_thread(_sync_all, journals)
+        except BaseException:
+            self._dirty |= dirty
             raise
         if (took := self._clock.monotonic() - began) > SLOW_SYNC_S:
             log.warning("The disk of %s took %.1f s to keep answers.", self._settings.data, took)
@@ -186,16 +188,19 @@ class Ledger:
         await self._store.run(lambda store: store.report(self.worker_id, reports))
         for report in reports:
             batch = self.batches.get(report.batch_id)
-            if report.done and batch is not None and report.number in batch.shards:
-                del batch.shards[report.number]
-                await self._close_if_idle(batch)
+            if not report.done or batch is None:
+                continue
+            batch.shards.pop(report.number)
+            if not batch.shards:
+                del self.batches[batch.id]
+                await asyncio.to_thread(batch.journal.close)
 
     async def leave(self, *, within_s: float) -> None:
         """Give back all that is held, with what was done of it. Where the disk does not let it, within that time,
         what is durable is left to whoever buries this worker.
         """
         for (_, line), held in list(self._out.items()):
-            self.note(held, line, kind=Kind.RETURNED)
+            self.returned(held, line)
         journals = [batch.journal for batch in self.batches.values()]
         reports = [held.report() for batch in self.batches.values() for held in batch.shards.values()]
         unfinished = [report for report in reports if not report.done]
@@ -210,7 +215,7 @@ class Ledger:
                 await patiently(settle, what="Leaving", clock=self._clock)
         except TimeoutError:
             lost = sum(journal.unsynced_bytes for journal in journals)
-            log.exception("%d bytes of answers could not be kept in time and will be asked for again.", lost)
+            log.exception("The stop could not wait longer for the disk: %d bytes of answers are lost.", lost)
 
 
 class LineTrail:
@@ -223,20 +228,24 @@ class LineTrail:
 
     async def may_send(self) -> bool:
         """See `Trail`."""
-        if not await self._ledger.may_send(self._held.batch.stop):
-            return False
-        self._ledger.note(self._held, self._line, kind=Kind.SENT)
-        return True
+        return await self._ledger.may_send(self._held, self._line)
 
     def returned(self) -> None:
         """See `Trail`."""
-        self._ledger.note(self._held, self._line, kind=Kind.RETURNED)
+        self._ledger.returned(self._held, self._line)
 
 
 def _record(held: Held, line: int, *, kind: Kind, data: bytes = b"") -> bytes:
     return encode(shard=held.lease.shard.number, epoch=held.lease.epoch, line=line, kind=kind, data=data)
 
 
-def _sync_all(journals: Sequence[Journal]) -> None:
+def _sync_all(journals: Iterable[Journal]) -> None:
+    """Sync each of them, whatever becomes of the others; raises the last JournalError."""
+    failure = None
     for journal in journals:
-        journal.sync()
+        try:
+            journal.sync()
+        except JournalError as error:
+            failure = error
+    if failure is not None:
+        raise failure

@@ -1,29 +1,21 @@
 """What is left to do in a leased shard: its lines, less those that earlier workers have had answered."""
 
-import logging
-from pathlib import Path
-
 import msgspec
 
-from tidyllm.core.disk import Disk
-from tidyllm.core.errors import JournalError
 from tidyllm.core.jsonl import Line
-from tidyllm.journal import Place, Reader, Replay
-from tidyllm.journals.disk import make_durable
+from tidyllm.journal import Kind, Reader, Replay
 from tidyllm.server.blob import Blobs
 from tidyllm.server.lines import read_shard
 from tidyllm.server.places import batch_journals
 from tidyllm.server.records import Lease
 from tidyllm.server.settings import Settings
 
-log = logging.getLogger(__name__)
-
 
 class Answer(msgspec.Struct, frozen=True):
     """A line that has its answer."""
 
     line: int
-    place: Place
+    kind: Kind
     data: bytes
 
 
@@ -35,16 +27,15 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     deaths: dict[int, int]
     """Of those lines, by number, how many workers died while they waited for its answer."""
     answers: list[Answer]
-    durable: bool
-    """Whether the answers' journals survive a power cut; if not, the answers must be written again."""
+    """Of earlier workers. They may not be durable, and a sync by somebody else proves nothing if one has failed before:
+    whoever counts them has to write them again."""
 
 
 class Leftovers:
     """Reads what a leased shard needs; blocks, and so belongs into a thread."""
 
-    def __init__(self, *, blobs: Blobs, disk: Disk, settings: Settings) -> None:
+    def __init__(self, *, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
-        self._disk = disk
         self._data = settings.data
 
     def read(self, lease: Lease, replay: Replay) -> Rest:
@@ -57,22 +48,11 @@ class Leftovers:
             file.seek(shard.offset)
             lines = list(read_shard(shard, file.read(shard.length)))
         if lease.epoch == 1:
-            return Rest(lines=lines, deaths={}, answers=[], durable=True)
+            return Rest(lines=lines, deaths={}, answers=[])
         replay.update(batch_journals(self._data, lease.batch_id))
         places = {line.number: place for line in lines if (place := replay.answers.get(line.number))}
-        durable = self._make_durable({place.file for place in places.values()})
         with Reader() as reader:
-            answers = [Answer(number, place, reader.read(place)) for number, place in places.items()]
+            answers = [Answer(number, place.kind, reader.read(place)) for number, place in places.items()]
         unanswered = [line for line in lines if line.number not in places]
         deaths = {line.number: replay.deaths(line.number) for line in unanswered}
-        return Rest(lines=unanswered, deaths=deaths, answers=answers, durable=durable)
-
-    def _make_durable(self, journals: set[Path]) -> bool:
-        """Have what is counted be on the disk, as nobody else will see to it; return whether it is."""
-        try:
-            for journal in journals:
-                make_durable(journal, self._disk)
-        except JournalError as error:
-            log.warning("%s Its answers are written again.", error)
-            return False
-        return True
+        return Rest(lines=unanswered, deaths=deaths, answers=answers)

@@ -12,7 +12,6 @@ def hold(lock: Path) -> int | None:
 
     The file's text becomes this process's id. The returned descriptor must stay open.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not take(fd):
@@ -22,8 +21,12 @@ def hold(lock: Path) -> int | None:
         if is_at(lock, fd):
             break
         os.close(fd)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

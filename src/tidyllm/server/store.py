@@ -5,7 +5,7 @@ moves a state returns whether it moved: False means that somebody else moved fir
 database is full, read-only, failing or locked too long: nothing was done then, and it may be asked again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tidyllm.core.batch import Problem
@@ -130,8 +130,11 @@ class Store(Protocol):
         """Mark a worker dead and put its leased shards back to queued; return how many shards."""
         ...
 
-    def claim_shards(self, worker_id: str, *, limit: int) -> list[Lease]:
-        """Lease up to `limit` queued shards of batches in progress, oldest batch first, in input order."""
+    def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
+        """Lease up to `limit` queued shards of batches in progress, but of those named in `leaving`.
+
+        The oldest batch first, in input order.
+        """
         ...
 
     def release_shards(self, worker_id: str, reports: Sequence[ShardReport]) -> None:

@@ -14,6 +14,8 @@ def test_health_tells_of_a_disk_that_is_low(served: Served) -> None:
     served.disk.room = 7
     told = served.ask("GET", "/health").json
     assert (told["status"], told["disk"]) == ("low_disk", {"free_bytes": 7, "free_min_bytes": 256 * 2**20})
+    served.disk.gone = True
+    assert served.ask("GET", "/health").json["status"] == "disk_error"
 
 
 @pytest.mark.parametrize(

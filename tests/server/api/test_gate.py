@@ -142,6 +142,7 @@ def test_fault_in_mid_answer_is_left_to_the_web_server() -> None:
         (StorageError("full", full=True), 507, b"insufficient_storage"),
         (OSError(errno.ENOSPC, "full"), 507, b"insufficient_storage"),
         (StorageError("locked"), 503, b"storage_unavailable"),
+        (OSError(errno.EIO, "failing"), 503, b"storage_unavailable"),
         (OSError(errno.EACCES, "no"), 500, b"null"),
     ],
 )

@@ -85,6 +85,15 @@ def test_closing_after_commit_keeps_the_bytes(blobs: DiskBlobs) -> None:
     assert blobs.path("file-1").exists()
 
 
+def test_what_somebody_else_put_there_is_no_blob(blobs: DiskBlobs, tmp_path: Path) -> None:
+    kept = tmp_path / "blobs" / "kept"
+    (kept / ".DS_Store").touch()
+    (kept / "folder").mkdir()
+    (kept / "link").symlink_to("/etc/hosts")
+    put(blobs, "file-1", b"x")
+    assert list(blobs.keys()) == ["file-1"]
+
+
 def test_delete_is_done_once_or_twice(blobs: DiskBlobs) -> None:
     put(blobs, "file-1", b"x")
     blobs.delete("file-1")
@@ -112,12 +121,9 @@ def test_no_key_meets_the_folder_of_incoming_bytes(blobs: DiskBlobs, tmp_path: P
     assert leftovers(tmp_path) == []
 
 
-def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "blobs"
-    folder.mkdir(mode=0o755)
-    blobs = DiskBlobs(folder, disk=LocalDisk())
+def test_folder_and_files_are_for_their_owner_alone(blobs: DiskBlobs, tmp_path: Path) -> None:
     put(blobs, "file-1", b"x")
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "blobs").stat().st_mode & 0o777 == 0o700
     assert blobs.path("file-1").stat().st_mode & 0o777 == 0o600
 
 

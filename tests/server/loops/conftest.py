@@ -154,7 +154,7 @@ class House:
             Ledger(worker_id, store=store, disk=self.disk, clock=clock, settings=settings),
             store=store,
             upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=settings),
-            leftovers=Leftovers(blobs=self.blobs, disk=self.disk, settings=settings),
+            leftovers=Leftovers(blobs=self.blobs, settings=settings),
             clock=clock,
             settings=settings,
             changed=changes.event(),

@@ -4,7 +4,7 @@ from pathlib import Path
 from tidyllm.core.batch import BatchUsage
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.jsonl import Line
-from tidyllm.journal import Kind
+from tidyllm.journal import Kind, Replay
 from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
@@ -15,7 +15,7 @@ def held(requests: int, batch_id: str = "batch_1") -> Held:
     shard = Shard(number=0, line_first=1, requests=requests, offset=0, length=0)
     lease = Lease(batch_id=batch_id, endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
     journal = DiskJournal(lambda: Path("never made"), disk=LocalDisk())
-    return Held(lease, HeldBatch(batch_id, journal), waiting=requests)
+    return Held(lease, HeldBatch(batch_id, journal, Replay()), waiting=requests)
 
 
 def add(dispatcher: Dispatcher, *shards: Held, alone: bool = False) -> None:

@@ -94,7 +94,7 @@ def test_a_stop_on_a_disk_that_stays_full_ends_and_tells_the_database_nothing(
             await house.until(lambda batch: batch.counts.completed == 60)
 
     asyncio.run(scenario())
-    assert "could not be kept in time" in caplog.text
+    assert "could not wait longer for the disk" in caplog.text
     assert model.witness.counts().received == 60 + CONCURRENCY
 
 
@@ -171,13 +171,13 @@ def test_a_journal_that_cannot_be_begun_is_begun_later(house: House, model: Simu
     assert model.witness.counts().received == 20
 
 
-def test_answers_of_a_dead_worker_that_cannot_be_synced_are_written_again(house: House, model: SimulatedModel) -> None:
+def test_answers_of_a_dead_worker_are_written_again_before_they_count(house: House, model: SimulatedModel) -> None:
+    # They may not be durable, and once a sync of theirs has failed, another's success would prove nothing.
     left = worker_journal(house.settings.data, "batch_1", worker_id="worker_1", number=1)
 
     async def scenario() -> None:
         await house.start(16)
         await leave_behind(house, "worker_1", answered=range(1, 5))
-        house.disk.refuses = left
         async with house.worker("worker_2"):
             await house.until(lambda batch: batch.counts.completed == 16)
 

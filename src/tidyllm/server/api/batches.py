@@ -1,5 +1,6 @@
 """The routes under /v1/batches; spec/openai-batch 4."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -89,7 +90,10 @@ def _add_batch(store: Store, creation: Creation, *, project_id: str, now: int) -
 
 
 def _cancel(store: Store, batch_id: str, *, project_id: str, now: int) -> BatchRecord | None:
-    store.cancel_batch(project_id, batch_id, now=now)
+    before = store.batch(project_id, batch_id)
+    if store.cancel_batch(project_id, batch_id, now=now) and before is not None:
+        # Not read again: if that failed, it would be told that nothing was done.
+        return msgspec.structs.replace(before, status=BatchStatus.CANCELLING, cancelling_at=now)
     return store.batch(project_id, batch_id)
 
 

@@ -8,9 +8,10 @@ from starlette.responses import Response
 from tidyllm.server.api.checks import page_cursor, page_limit
 from tidyllm.server.api.download import BlobResponse
 from tidyllm.server.api.errors import RefusedError, no_such_file, wrong_value
-from tidyllm.server.api.services import Services, on_disk, project_of
+from tidyllm.server.api.services import Services, project_of
 from tidyllm.server.api.shapes import deleted_shape, file_shape, json_response, page_shape
 from tidyllm.server.api.upload import receive_file
+from tidyllm.server.on_disk import on_disk
 from tidyllm.server.records import FileRecord
 
 LIST_LIMIT_MAX = 10_000

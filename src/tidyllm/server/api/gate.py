@@ -1,5 +1,6 @@
 """What every request passes first and its answer last: who may call, the stamps on answers, what becomes of faults."""
 
+import errno
 import ipaddress
 import logging
 import secrets
@@ -65,7 +66,8 @@ class Gate:
     def _fault(self, error: Exception, request: str) -> RefusedError:
         """Return what a client is told of a fault that is not its own, and tell whoever runs the server more."""
         full = error.full if isinstance(error, StorageError) else isinstance(error, OSError) and is_full(error)
-        if full or isinstance(error, StorageError):
+        failing = isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno == errno.EIO)
+        if full or failing:
             _log.warning("The storage failed request %s: %s", request, error)
             return disk_full() if full else storage_trouble()
         _log.error("Request %s failed.", request, exc_info=error)

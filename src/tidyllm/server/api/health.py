@@ -14,9 +14,12 @@ class HealthRoute:
         self._services = services
 
     async def tell(self, request: Request) -> Response:
-        """Say how the server is, and which version it is; GET /health. `low_disk`: it takes no uploads and no work."""
+        """Say how the server is, and which version it is; GET /health. A `low_disk` takes no uploads and no work."""
         settings = self._services.settings
-        free = self._services.disk.free_bytes(settings.data)
-        state = "ok" if free >= settings.disk_free_min_bytes else "low_disk"
+        try:
+            free = self._services.disk.free_bytes(settings.data)
+            status = "ok" if free >= settings.disk_free_min_bytes else "low_disk"
+        except OSError:
+            free, status = None, "disk_error"
         disk = {"free_bytes": free, "free_min_bytes": settings.disk_free_min_bytes}
-        return json_response({"status": state, "version": request.app.version, "disk": disk})
+        return json_response({"status": status, "version": request.app.version, "disk": disk})

@@ -9,7 +9,9 @@ from starlette.requests import Request
 from tidyllm.server.api.errors import disk_full, too_large
 from tidyllm.server.api.form import BATCH, OVERHEAD_BYTES_MAX, FormReader, UploadForm
 from tidyllm.server.api.ids import new_file_id
-from tidyllm.server.api.services import Services, on_disk, project_of
+from tidyllm.server.api.services import Services, project_of
+from tidyllm.server.blob import BlobWriter
+from tidyllm.server.on_disk import on_disk
 from tidyllm.server.records import FileRecord
 
 WRITE_BYTES = 1024 * 1024
@@ -21,17 +23,19 @@ async def receive_file(request: Request, services: Services) -> AsyncIterator[Fi
     """Yield the record of an uploaded file whose bytes are durable, and which the block tells the store of.
 
     Raises RefusedError, and ClientDisconnect if the client goes away; these, and an error in the block, leave no
-    bytes behind.
+    bytes behind, or none that the pruner does not find.
     """
     bytes_max = services.settings.upload_bytes_max
-    if int(request.headers.get("content-length", 0)) > bytes_max + OVERHEAD_BYTES_MAX:
+    announced = int(request.headers.get("content-length", 0))
+    if announced > bytes_max + OVERHEAD_BYTES_MAX:
         raise too_large("The file", bytes_max=bytes_max, param="file")
-    if services.disk.free_bytes(services.settings.data) < services.settings.disk_free_min_bytes:
-        raise disk_full()
+    _check_room(services, announced)
     form = FormReader(request.headers.get("content-type", ""), services.settings)
     writer = await on_disk(services.blobs.create)
     try:
-        upload = await _receive(request, form, write=writer.write, bytes_max=bytes_max)
+        upload = await _receive(
+            request, form, write=partial(_write, writer=writer, services=services), bytes_max=bytes_max
+        )
         record = _record(upload, project_id=project_of(request), services=services)
         await on_disk(partial(writer.commit, record.blob))
         try:
@@ -43,6 +47,17 @@ async def receive_file(request: Request, services: Services) -> AsyncIterator[Fi
     finally:
         # Not before the store knows of it: bytes that it does not know, and nobody holds, look abandoned.
         await on_disk(writer.close)
+
+
+def _check_room(services: Services, size: int) -> None:
+    """Refuse what would take the space that work in progress may need."""
+    if services.disk.free_bytes(services.settings.data) - size < services.settings.disk_free_min_bytes:
+        raise disk_full()
+
+
+def _write(data: bytes, *, writer: BlobWriter, services: Services) -> None:
+    _check_room(services, len(data))  # Several uploads may come at once, and not all say how long they are.
+    writer.write(data)
 
 
 async def _receive(request: Request, form: FormReader, *, write: Callable[[bytes], None], bytes_max: int) -> UploadForm:

@@ -28,7 +28,6 @@ class DiskBlobs:
         for place in (folder, self._kept, self._incoming):
             disk.make_folder(place)
             disk.sync_folder(place.parent)
-        folder.chmod(0o700)
 
     def create(self) -> "DiskWriter":
         """Start writing a new blob."""
@@ -49,10 +48,11 @@ class DiskBlobs:
         self._disk.remove(self.path(key))
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of all blobs."""
+        """Yield the keys of all blobs; what else somebody has put into the folder is none."""
         with os.scandir(self._kept) as entries:
             for entry in entries:
-                yield entry.name
+                if _KEY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    yield entry.name
 
     @contextlib.contextmanager
     def abandoned(self, key: str) -> Iterator[bool]:

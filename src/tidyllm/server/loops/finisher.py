@@ -4,10 +4,10 @@ Bytes and ids depend on the batch, its input and its journals alone, so a finish
 again.
 """
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -26,6 +26,7 @@ from tidyllm.server.lines import (
     read_shard,
     usage_of_line,
 )
+from tidyllm.server.on_disk import on_disk
 from tidyllm.server.patience import PutOff
 from tidyllm.server.places import batch_journals
 from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
@@ -69,11 +70,21 @@ class Finisher:
         async with contextlib.AsyncExitStack() as stack:
             files: list[_ResultFile] = []
             for word in ("output", "error"):
-                files.append(_ResultFile(word, await asyncio.to_thread(self._blobs.create)))
+                files.append(_ResultFile(word, await on_disk(self._blobs.create)))
                 # Not before the file has its row: bytes without one look abandoned.
-                stack.push_async_callback(asyncio.to_thread, files[-1].writer.close)
-            ending = await asyncio.to_thread(self._write, batch, shards, files=files)
-            await self._store.run(lambda store: store.publish(ending, now=int(self._clock.now())))
+                stack.push_async_callback(on_disk, files[-1].writer.close)
+            try:
+                ending = await on_disk(partial(self._write, batch, shards, files=files))
+                await self._store.run(lambda store: store.publish(ending, now=int(self._clock.now())))
+            except Exception:
+                # The next try has keys of its own, and may need the space.
+                for file in files:
+                    await on_disk(partial(self._remove, file))
+                raise
+
+    def _remove(self, file: "_ResultFile") -> None:
+        if file.blob is not None:
+            self._blobs.delete(file.blob)
 
     def _write(self, batch: BatchRecord, shards: list[Shard], *, files: Sequence["_ResultFile"]) -> Ending:
         output, error = files
@@ -135,7 +146,7 @@ class Finisher:
             return None
         file_id = f"file-{digest(f'{batch.id}/{result.word}', 12)}"
         # Each try has bytes of its own: what an earlier one left is removed as abandoned, whenever that may be.
-        blob = f"{file_id}.{secrets.token_hex(8)}"
+        blob = result.blob = f"{file_id}.{secrets.token_hex(8)}"
         result.writer.commit(blob)
         now = int(self._clock.now())
         return FileRecord(
@@ -155,6 +166,8 @@ class _ResultFile(msgspec.Struct):
 
     word: str
     writer: BlobWriter
+    blob: str | None = None
+    """The key of its bytes, once they may be there."""
     size: int = 0
 
     def write(self, data: bytes) -> None:

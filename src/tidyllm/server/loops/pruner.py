@@ -31,17 +31,20 @@ class Pruner:
 
     async def run_once(self) -> bool:
         """Remove some of what can go; return whether there may be more."""
-        await self._remove_journals()
-        if self._clock.monotonic() >= self._sweep_due:
-            await self._remove_abandoned()
-            self._sweep_due = self._clock.monotonic() + SWEEP_EVERY_S
         now = int(self._clock.now())
         keys = await self._store.run(lambda store: store.purgeable_blobs(now=now, limit=AT_ONCE_MAX))
         for key in keys:
             await asyncio.to_thread(self._blobs.delete, key)
         if keys:
             await self._store.run(lambda store: store.blobs_purged(keys, now=now))
-        return len(keys) == AT_ONCE_MAX
+        if len(keys) == AT_ONCE_MAX:
+            return True
+        await self._remove_journals()
+        if self._clock.monotonic() >= self._sweep_due:
+            await asyncio.to_thread(self._blobs.sweep)
+            await self._remove_abandoned()
+            self._sweep_due = self._clock.monotonic() + SWEEP_EVERY_S
+        return False
 
     async def _remove_journals(self) -> None:
         batch_ids = [folder.name for folder in self._journals.iterdir() if folder.is_dir()]

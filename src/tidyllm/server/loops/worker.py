@@ -7,15 +7,18 @@ the upstream a line at a time; what comes of it is the ledger's.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line
-from tidyllm.journal import Kind
+from tidyllm.journal import Kind, Replay
 from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.ledger import Ledger
 from tidyllm.server.leftovers import Leftovers, Rest
 from tidyllm.server.lines import error_line, read_request, usage_of_line
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
+from tidyllm.server.on_disk import on_disk
 from tidyllm.server.patience import RETRY_S, PutOff, patiently
 from tidyllm.server.records import Lease
 from tidyllm.server.settings import Settings
@@ -80,52 +83,56 @@ class Worker:
 
     async def _attend(self) -> None:
         while True:
-            await patiently(self._look_around, what="Leasing", clock=self._clock)
+            waits = await patiently(self._look_around, what="Leasing", clock=self._clock)
             with contextlib.suppress(TimeoutError):
                 # What waits for the disk is told by no change of the database.
-                async with asyncio.timeout(RETRY_S if self._unread or not self._ledger.has_room() else None):
+                async with asyncio.timeout(RETRY_S if waits else None):
                     await self._changed.wait()
             self._changed.clear()
 
-    async def _look_around(self) -> None:
-        """Stop what is to stop, then lease what can be sent soon."""
-        stopping = await self._store.run(lambda store: store.stopping_batches(self._ledger.worker_id))
-        for batch_id in stopping:
+    async def _look_around(self) -> bool:
+        """Stop what is to stop, then lease what can be sent soon; return whether something waits for the disk."""
+        worker_id = self._ledger.worker_id
+        for batch_id in await self._store.run(lambda store: store.stopping_batches(worker_id)):
             self._unread.pop(batch_id, None)
+            self._put_off.settle(batch_id)
             if batch := self._ledger.batches.get(batch_id):
                 self._abandon(batch)
         for batch_id in self._unread.keys() - self._put_off.waiting():
-            for lease in self._unread.pop(batch_id):
-                await self._take(lease)
-        while self._dispatcher.wants_more and self._ledger.has_room():
-            worker_id, limit = self._ledger.worker_id, self._settings.claim_shards_max
-            leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit))  # noqa: B023
-            for lease in leases:
-                await self._take(lease)
+            await self._take(self._unread.pop(batch_id))
+        while self._dispatcher.wants_more:
+            if not self._ledger.has_room():
+                return True
+            limit, unread = self._settings.claim_shards_max, frozenset(self._unread)
+            leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit, leaving=unread))  # noqa: B023
+            await self._take(leases)
             if not leases:
                 break
+        return bool(self._unread)
 
-    async def _take(self, lease: Lease) -> None:
-        """Queue the lines of a lease that no earlier worker has had answered."""
-        try:
-            async with self._ledger.taking(lease.batch_id) as batch:
-                rest = await asyncio.to_thread(self._leftovers.read, lease, batch.replay)
-                held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=len(rest.lines))
-        except Exception as error:  # noqa: BLE001 - it is told, and other batches go on
-            # The shard stays leased, and is read again after a while.
-            self._unread.setdefault(lease.batch_id, []).append(lease)
-            self._put_off.put_off(lease.batch_id, error, what="A shard")
-            return
-        self._put_off.settle(lease.batch_id)
-        self._queue(held, rest)
+    async def _take(self, leases: Sequence[Lease]) -> None:
+        """Queue the lines of leases that no earlier worker has had answered."""
+        for lease in leases:
+            if unread := self._unread.get(lease.batch_id):
+                unread.append(lease)
+                continue
+            try:
+                batch = self._ledger.batches.get(lease.batch_id)
+                replay = batch.replay if batch else Replay()
+                rest = await on_disk(partial(self._leftovers.read, lease, replay))
+                held = await self._ledger.hold(lease, replay, waiting=len(rest.lines))
+            except Exception as error:  # noqa: BLE001 - it is told, and other batches go on
+                # They stay leased, and are read again after a while.
+                self._unread[lease.batch_id] = [lease]
+                self._put_off.put_off(lease.batch_id, error, what="A shard")
+            else:
+                self._put_off.settle(lease.batch_id)
+                self._queue(held, rest)
 
     def _queue(self, held: Held, rest: Rest) -> None:
         for answer in rest.answers:
-            if rest.durable:
-                held.count(answer.place.kind, usage_of_line(answer.data))
-            else:
-                result = Result(answer.place.kind, answer.data, usage_of_line(answer.data))
-                self._ledger.enter(held, answer.line, result=result)
+            result = Result(answer.kind, answer.data, usage_of_line(answer.data))
+            self._ledger.enter(held, answer.line, result=result)
         for line in rest.lines:
             deaths = rest.deaths.get(line.number, 0)
             if deaths < DEATHS_MAX:

@@ -18,7 +18,6 @@ async def run(life: Life) -> None:
     """Answer requests until the process is to stop."""
     settings = life.orders.settings
     blobs = DiskBlobs(blobs_folder(settings.data), disk=life.disk)
-    blobs.sweep()
     app = create_app(settings, life.store, blobs=blobs, disk=life.disk, clock=life.clock)
     server = _Server(server_config(app), life.ready)
     (fd,) = life.orders.socket_fds

@@ -70,7 +70,7 @@ def _worker(life: Life, worker_id: str, *, client: HttpClient, changed: asyncio.
         upstream=Upstream(
             sender=client, headers=Keys().sign(auth), clock=clock, rng=random.Random(), settings=settings
         ),
-        leftovers=Leftovers(blobs=DiskBlobs(blobs_folder(settings.data), disk=disk), disk=disk, settings=settings),
+        leftovers=Leftovers(blobs=DiskBlobs(blobs_folder(settings.data), disk=disk), settings=settings),
         clock=clock,
         settings=settings,
         changed=changed,

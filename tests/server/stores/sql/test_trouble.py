@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from tests.server.stores.samples import MINE, NOW, a_file
 from tidyllm.core.errors import StorageError
@@ -59,10 +60,20 @@ def test_a_database_that_stays_locked_is_in_trouble_and_not_full(engine: Engine,
 
 def test_a_connection_that_cannot_be_prepared_is_trouble_too(engine: Engine) -> None:
     def fail(*_: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
 
     event.listen(engine, "connect", fail)
     with pytest.raises(StorageError, match="I/O"):
         SqlStore(engine).version()
     with pytest.raises(StorageError, match="I/O"):
+        SqlStore(engine).live_workers()
+
+
+def test_a_fault_of_ours_is_not_waited_for(engine: Engine) -> None:
+    pragma(engine, "foreign_keys = OFF")
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE worker"))
+    with pytest.raises(OperationalError, match="no such table"):
         SqlStore(engine).live_workers()

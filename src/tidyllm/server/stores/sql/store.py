@@ -1,7 +1,7 @@
 """The store in a SQL database: each method is one transaction around the questions it asks."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Engine
@@ -174,10 +174,10 @@ class SqlStore:
             workers.bury(connection, worker_id, now=now)
             return shards.requeue(connection, worker_id)
 
-    def claim_shards(self, worker_id: str, *, limit: int) -> list[Lease]:
+    def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
         """See `Store`; a worker that is buried or unknown gets none."""
         with transaction(self._writing) as connection:
-            return shards.claim(connection, worker_id, limit=limit)
+            return shards.claim(connection, worker_id, limit=limit, leaving=leaving)
 
     def release_shards(self, worker_id: str, reports: Sequence[ShardReport]) -> None:
         """See `Store`; a shard whose report says `done` is done."""

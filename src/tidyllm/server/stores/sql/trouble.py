@@ -10,6 +10,14 @@ from sqlalchemy.exc import OperationalError
 from tidyllm.core.errors import StorageError
 
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+_PASSING = _FULL | {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""What waiting may cure; all else is a fault of ours."""
 _PRIMARY = 0xFF
 """SQLite's extended codes have the primary one in their lowest byte; https://www.sqlite.org/rescode.html."""
 
@@ -28,5 +36,7 @@ def told() -> Iterator[None]:
         yield
     except (OperationalError, sqlite3.OperationalError) as error:
         cause = error.orig if isinstance(error, OperationalError) else error
-        full = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY in _FULL
-        raise StorageError(f"The database cannot be used: {cause}.", full=full) from error
+        code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY
+        if code not in _PASSING:
+            raise
+        raise StorageError(f"The database cannot be used: {cause}.", full=code in _FULL) from error

@@ -1,6 +1,6 @@
 """Questions about shards: who may work on which, and what has been done in them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Connection, bindparam, exists, insert, select, tuple_, update
@@ -28,13 +28,13 @@ def of_batch(connection: Connection, batch_id: str) -> list[Shard]:
     return [Shard(**row) for row in connection.execute(question).mappings()]
 
 
-def claim(connection: Connection, worker_id: str, *, limit: int) -> list[Lease]:
+def claim(connection: Connection, worker_id: str, *, limit: int, leaving: Collection[str]) -> list[Lease]:
     """Lease queued shards to a live worker: oldest batch in progress first, in input order."""
     next_in_line = (
         select(batch.c.seq, shard.c.number)
         .join(shard, shard.c.batch_seq == batch.c.seq)
         .where(batch_open, batch.c.status == BatchStatus.IN_PROGRESS.value)
-        .where(shard_open, shard.c.state == ShardState.QUEUED.value)
+        .where(shard_open, shard.c.state == ShardState.QUEUED.value, batch.c.id.not_in(leaving))
         .order_by(batch.c.seq, shard.c.number)
         .limit(limit)
         # SQLite leaves this out: there, whoever writes is alone.

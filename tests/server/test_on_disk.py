@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from tidyllm.server.api.services import on_disk
+from tidyllm.server.on_disk import on_disk
 
 
 def test_result_and_error_of_the_operation_come_back() -> None:
