@@ -33,9 +33,8 @@ async def receive_file(request: Request, services: Services) -> AsyncIterator[Fi
     form = FormReader(request.headers.get("content-type", ""), services.settings)
     writer = await on_disk(services.blobs.create)
     try:
-        upload = await _receive(
-            request, form, write=partial(_write, writer=writer, services=services), bytes_max=bytes_max
-        )
+        write = partial(_write, writer=writer, services=services)
+        upload = await _receive(request, form, write=write, bytes_max=bytes_max)
         record = _record(upload, project_id=project_of(request), services=services)
         await on_disk(partial(writer.commit, record.blob))
         try:
