@@ -39,8 +39,9 @@ class LossyDisk(LocalDisk):
 
     def create(self, path: Path) -> int:
         fd = super().create(path)
-        # The link keeps the inode's number from being given to another file.
-        os.link(path, self._shadow / "files" / str(os.fstat(fd).st_ino))
+        # The link keeps the inode's number from being given to another file. A sweep may have removed the file already.
+        with contextlib.suppress(FileNotFoundError):
+            os.link(path, self._shadow / "files" / str(os.fstat(fd).st_ino))
         return fd
 
     def sync(self, fd: int) -> None:

@@ -190,7 +190,7 @@ class Ledger:
             batch = self.batches.get(report.batch_id)
             if not report.done or batch is None:
                 continue
-            batch.shards.pop(report.number)
+            batch.shards.pop(report.number, None)  # It may have been reported before, and touched again meanwhile.
             if not batch.shards:
                 del self.batches[batch.id]
                 await asyncio.to_thread(batch.journal.close)
