@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import StorageError
+from tidyllm.server.words import as_sentence
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]], *, what: str, clock: Cl
             done = await attempt()
         except TROUBLE as error:
             if not failed:
-                log.warning("%s has to wait: %s It is tried again until it works.", what, error)
+                log.warning("%s has to wait: %s It is tried again until it works.", what, as_sentence(error))
             failed = True
             await clock.sleep(RETRY_S)
         else:
@@ -52,7 +53,7 @@ class PutOff:
             log.log(
                 logging.WARNING if passing else logging.ERROR,
                 message,
-                *(what, batch_id, error),
+                *(what, batch_id, as_sentence(error)),
                 exc_info=None if passing else error,
             )
         wait = self._waits[batch_id] = min(self._waits.get(batch_id, RETRY_S / 2) * 2, RETRY_MAX_S)

@@ -19,6 +19,7 @@ from tidyllm.server.places import make_folders, serve_lock
 from tidyllm.server.process import Orders, Role, encode_orders
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
+from tidyllm.server.words import how_it_ended
 from tidyllm.transport.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,8 @@ class _Supervisor:
                 self._stop.set()
                 return
             delay = RESTART_DELAY_FIRST_S if loop.time() - begun > LONG_LIFE_S else delay
-            log.error("The %s process ended (%s); another starts in %.1f s.", role.value, process.returncode, delay)
+            how = how_it_ended(process.returncode or 0)
+            log.error("The %s process ended %s; another starts in %.1f s.", role.value, how, delay)
             await self._stopped_within(delay)
             delay = min(delay * 2, RESTART_DELAY_MAX_S)
 

@@ -24,6 +24,7 @@ from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
 from tidyllm.server.lines import RequestLine, as_json, error_line, http_line, read_answer
 from tidyllm.server.settings import Settings
+from tidyllm.server.words import as_sentence
 from tidyllm.transport.drive import Sender
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,8 @@ class Upstream:
         if trouble is None:
             log.info("The upstream %s answers again.", self._base)
         else:
-            log.warning("The upstream %s has a problem: %s. Requests wait until it is solved.", self._base, trouble)
+            problem = as_sentence(trouble)
+            log.warning("The upstream %s has a problem: %s Requests wait until it is solved.", self._base, problem)
 
     async def _wait(self, answer: Response | TransportError, waits: int, *, stop: asyncio.Event) -> None:
         """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
