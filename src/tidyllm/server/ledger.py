@@ -90,55 +90,55 @@ class Ledger:
 
     async def may_send(self, held: Held, line: int) -> bool:
         """Return whether a line may be sent, noted as sent, as soon as its answer could be kept; False after a stop."""
-        stop = held.batch.stop
+        stop, journal = held.batch.stop, held.batch.journal
         while not stop.is_set():
-            await self._when_writable(stop)
-            if self._writable.is_set() and not stop.is_set():
-                held.batch.journal.note(_record(held, line, kind=Kind.SENT))
-                self._close_if_troubled()
-                if self._writable.is_set():
-                    self._out[held.batch.id, line] = held
-                    return True
+            if not self._writable.is_set():
+                await self._when_writable(stop)
+                continue
+            journal.note(_record(held, line, kind=Kind.SENT))
+            if self._is_well(journal):
+                self._out[held.batch.id, line] = held
+                return True
+            self._close()
         return False
 
     async def _when_writable(self, stop: asyncio.Event) -> None:
-        if not self._writable.is_set():
-            waits = [asyncio.ensure_future(event.wait()) for event in (self._writable, stop)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._writable, stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def returned(self, held: Held, line: int) -> None:
         """Write down that a line that was sent has come back without a result. No blame for a death may stay on it."""
         self._out.pop((held.batch.id, line), None)
-        held.batch.journal.append(_record(held, line, kind=Kind.RETURNED))
-        self._close_if_troubled()
+        self._append(held.batch.journal, _record(held, line, kind=Kind.RETURNED))
 
     def enter(self, held: Held, line: int, *, result: Result) -> None:
         """Take the result of a line."""
         self._out.pop((held.batch.id, line), None)
-        held.batch.journal.append(_record(held, line, kind=result.kind, data=result.data))
+        self._append(held.batch.journal, _record(held, line, kind=result.kind, data=result.data))
         held.count(result.kind, result.usage)
         self.touch(held)
-        self._close_if_troubled()
 
     def touch(self, held: Held) -> None:
         """Have a shard reported, because something of it has changed."""
         self._dirty.add(held)
         self._written.set()
 
-    def _close_if_troubled(self) -> None:
-        """Have nothing more sent if its answer could not be kept; the next sync that succeeds opens again."""
-        if not self._is_well():
-            self._writable.clear()
-            self._written.set()
+    def _append(self, journal: Journal, record: bytes) -> None:
+        journal.append(record)
+        if not self._is_well(journal):
+            self._close()
 
-    def _is_well(self) -> bool:
-        journals = [batch.journal for batch in self.batches.values()]
-        waiting_bytes = sum(journal.unsynced_bytes for journal in journals)
-        return waiting_bytes <= self._settings.unsynced_bytes_max and all(journal.writable for journal in journals)
+    def _close(self) -> None:
+        """Have nothing more sent, because its answer could not be kept; the next sync that succeeds opens again."""
+        self._writable.clear()
+        self._written.set()
+
+    def _is_well(self, journal: Journal) -> bool:
+        return journal.writable and journal.unsynced_bytes <= self._settings.unsynced_bytes_max
 
     async def commit(self) -> None:
         """Make written answers durable, those of a short while together, until cancelled."""
@@ -180,7 +180,7 @@ class Ledger:
             raise
         if (took := self._clock.monotonic() - began) > SLOW_SYNC_S:
             log.warning("The disk of %s took %.1f s to keep answers.", self._settings.data, took)
-        if self._is_well():
+        if all(self._is_well(batch.journal) for batch in self.batches.values()):
             self._writable.set()
         return reports
 

@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     file_retention_s: Count = 30 * 86_400
     """How long batch input and result files are kept, as at OpenAI, unless their upload or batch says otherwise."""
     unsynced_bytes_max: Count = 64 * MIB
-    """Of answers that wait in a worker for a slow disk; beyond it nothing more is sent."""
+    """Of one batch's answers that wait in a worker for a slow disk; beyond it nothing more is sent."""
     disk_free_min_bytes: Bytes = 256 * MIB
     """Space on the disk below which uploads are refused and no more work is taken on; what is in flight is kept."""
     tick_s: Seconds = 0.2
