@@ -13,7 +13,7 @@ import msgspec
 from tidyllm.core.auth import Auth
 from tidyllm.core.batch import Batch
 from tidyllm.core.file import FileInfo
-from tidyllm.core.message import Message
+from tidyllm.core.message import Conversation
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Answer, Reply
 from tidyllm.core.wire import Call
@@ -65,12 +65,16 @@ class ChatDialect(Protocol):
         """Return the API's endpoint for chat, as it stands in the lines of a batch."""
         ...
 
-    def body(self, model: str, messages: tuple[Message, ...], *, params: Params) -> dict[str, object]:
+    def body(self, model: str, conversation: Conversation, *, params: Params) -> dict[str, object]:
         """Return the request's body. Raises SettingError for what the API cannot honour."""
         ...
 
     def read(self, body: bytes) -> Reply:
         """Return what a successful answer says. Raises BadAnswerError when it is not as documented."""
+        ...
+
+    def ask(self, site: Site, conversation: Conversation, *, model: str, params: Params) -> Call[Reply]:
+        """Return the model's answer to a conversation, with all that is known of how it came."""
         ...
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tidyllm.client.rows import asker, parse_template, row_ids
 from tidyllm.core.errors import SettingError
-from tidyllm.core.message import Message, Role
+from tidyllm.core.message import Conversation, UserTurn
 
 
 def filled(text: str, row: dict[str, object]) -> str:
@@ -57,13 +57,14 @@ def test_a_lone_brace_is_an_error_that_says_where(text: str, brace: str) -> None
 def test_each_row_becomes_a_conversation() -> None:
     ask = asker("Rate {text}.", "You know {topic}.", columns=["text", "topic"])
     assert list(ask([{"text": "a", "topic": "wine"}, {"text": "b", "topic": "cars"}])) == [
-        (Message(Role.SYSTEM, "You know wine."), Message(Role.USER, "Rate a.")),
-        (Message(Role.SYSTEM, "You know cars."), Message(Role.USER, "Rate b.")),
+        Conversation(system="You know wine.", turns=(UserTurn("Rate a."),)),
+        Conversation(system="You know cars.", turns=(UserTurn("Rate b."),)),
     ]
 
 
 def test_a_plain_list_needs_no_prompt() -> None:
-    assert list(asker(None, None, columns=["prompt"])([{"prompt": "Hi {x}"}])) == [(Message(Role.USER, "Hi {x}"),)]
+    asked = list(asker(None, None, columns=["prompt"])([{"prompt": "Hi {x}"}]))
+    assert asked == [Conversation(turns=(UserTurn("Hi {x}"),))]
 
 
 def test_a_table_needs_a_prompt() -> None:

@@ -18,3 +18,8 @@ from tidyllm.core.reply import Outcome, Reply
 )
 def test_the_outcome_follows_from_the_reply(reply: Reply, outcome: Outcome) -> None:
     assert reply.outcome is outcome
+
+
+def test_a_reply_shows_what_is_known_and_not_its_raw_body() -> None:
+    reply = Reply(text="Hi", tokens_in=0, body=b'{"a": "long story"}')
+    assert repr(reply) == "Reply(text='Hi', tokens_in=0)"

@@ -1,15 +1,20 @@
-"""How the verbs reach the network: by the process's one client, or by what `using` puts in its place."""
+"""How the verbs reach the network: by the process's one client, or by what `using` puts in its place; or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import msgspec
 
+from tidyllm.core.wire import Call, Request
+from tidyllm.dialect import Site
 from tidyllm.provider import Model
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.drive import Sender, Transport
 from tidyllm.transport.keys import Keys
+
+T = TypeVar("T")
 
 _INSTEAD: ContextVar[Transport | None] = ContextVar("tidyllm_transport", default=None)
 _PLACEHOLDER = "no-key"
@@ -38,3 +43,16 @@ def transport_for(model: Model) -> Transport:
     if model.key is None:
         return transport
     return msgspec.structs.replace(transport, keys=Keys(model.key.value))
+
+
+def shown_site(model: Model) -> Site:
+    """Return where a model's requests go, for a dry run: the values of the user's own headers are left out."""
+    return msgspec.structs.replace(model.site, headers=tuple((name, "…") for name, _ in model.headers))
+
+
+def first_request(call: Call[T]) -> Request:
+    """Return what a call would send first, and send nothing."""
+    wanted = next(call)
+    call.close()
+    assert isinstance(wanted, Request)  # noqa: S101 - no dialect begins with a pause
+    return wanted

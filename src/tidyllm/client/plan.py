@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from secrets import token_hex
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.client.calls import first_request, shown_site
 from tidyllm.client.disk import replacing, write_durably
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, job_folder, job_key, refuse_change
 from tidyllm.client.rows import asker, row_ids
-from tidyllm.client.targets import batches_of, chat_of, files_of
+from tidyllm.client.targets import batches_of, chat_of, files_of, name_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
-from tidyllm.core.wire import Call, Request
+from tidyllm.core.wire import Request
 from tidyllm.dialect import BatchOrder
 from tidyllm.provider import Model
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
     from tidyllm.client.frame import Table
-
-T = TypeVar("T")
 
 PURPOSE = "batch"
 """What the input file is uploaded for, in OpenAI's word."""
@@ -100,7 +99,7 @@ def plan(prepared: Prepared) -> Plan:
     model, folder = prepared.model, job_folder(prepared.name)
     record = folder.read() if folder.exists else _intent(prepared, created_at=0.0, token=_TOKEN_UNMADE)
     refuse_change(record, prepared.parts)
-    site = msgspec.structs.replace(model.site, headers=tuple((name, "…") for name, _ in model.headers))
+    site = shown_site(model)
     remote = record.remotes[0]
     file_id = remote.input_file_id or "(id of the uploaded file)"
     upload = files_of(model).upload(site, folder.requests, purpose=PURPOSE)
@@ -111,8 +110,8 @@ def plan(prepared: Prepared) -> Plan:
         rows=len(prepared.lines),
         bytes=sum(map(len, prepared.lines)),
         first_lines=tuple(line.decode().rstrip("\n") for line in prepared.lines[:_LINES_SHOWN]),
-        upload=_first_request(upload) if remote.input_file_id is None else None,
-        create=_first_request(create) if remote.batch is None else None,
+        upload=first_request(upload) if remote.input_file_id is None else None,
+        create=first_request(create) if remote.batch is None else None,
     )
 
 
@@ -140,14 +139,10 @@ def order_of(record: JobRecord, model: Model, *, input_file_id: str) -> BatchOrd
 
 
 def _lines(table: "Table", model: Model, *, prompt: str | None, system: str | None) -> Iterator[bytes]:
-    if model.name is None:
-        raise SettingError(
-            f'{model.provider.name} has no model of its own choice: name one, {model.provider.name}("…").'
-        )
-    chat, batches = chat_of(model), batches_of(model)
+    name, chat, batches = name_of(model), chat_of(model), batches_of(model)
     ask = asker(prompt, system, columns=table.columns)
-    for custom_id, messages in zip(row_ids(table.height), ask(table.rows()), strict=True):
-        body = chat.body(model.name, messages, params=model.params)
+    for custom_id, conversation in zip(row_ids(table.height), ask(table.rows()), strict=True):
+        body = chat.body(name, conversation, params=model.params)
         yield batches.line(custom_id, path=chat.path, body=body) + b"\n"
 
 
@@ -185,10 +180,3 @@ def _intent(prepared: Prepared, *, created_at: float, token: str) -> JobRecord:
 
 def _canonical(value: object) -> str:
     return msgspec.json.encode(value, order="deterministic").decode()
-
-
-def _first_request(call: Call[T]) -> Request:
-    wanted = next(call)
-    call.close()
-    assert isinstance(wanted, Request)  # noqa: S101 - no dialect begins with a pause
-    return wanted

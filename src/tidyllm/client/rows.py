@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tidyllm.core.errors import SettingError
-from tidyllm.core.message import Message, Role
+from tidyllm.core.message import Conversation, UserTurn
 
 TableKind: TypeAlias = Literal["polars", "pandas", "pyarrow"]
 """The tables that are taken; what comes in goes out."""
@@ -59,7 +59,7 @@ def row_ids(count: int) -> list[str]:
 
 def asker(
     prompt: str | None, system: str | None, *, columns: Sequence[str]
-) -> Callable[[Iterable[Mapping[str, object]]], Iterator[tuple[Message, ...]]]:
+) -> Callable[[Iterable[Mapping[str, object]]], Iterator[Conversation]]:
     """Return a function from rows to the conversations that they open.
 
     `prompt` and `system` are templates over the columns. Raises SettingError where one of them is wrong, and where
@@ -73,10 +73,11 @@ def asker(
     user = parse_template(prompt, what="prompt", columns=columns)
     before = None if system is None else parse_template(system, what="system", columns=columns)
 
-    def ask(rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[Message, ...]]:
+    def ask(rows: Iterable[Mapping[str, object]]) -> Iterator[Conversation]:
         for number, row in enumerate(rows, 1):
-            question = Message(Role.USER, user.fill(row, number=number))
-            yield (question,) if before is None else (Message(Role.SYSTEM, before.fill(row, number=number)), question)
+            question = UserTurn(user.fill(row, number=number))
+            told = None if before is None else before.fill(row, number=number)
+            yield Conversation(system=told, turns=(question,))
 
     return ask
 

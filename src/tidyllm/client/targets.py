@@ -60,6 +60,14 @@ def chat_of(model: Model) -> ChatDialect:
     return model.provider.chat
 
 
+def name_of(model: Model) -> str:
+    """Return which of the provider's models is meant. Raises SettingError where none was named and none is usual."""
+    if model.name is None:
+        provider = model.provider.name
+        raise SettingError(f'{provider} has no model of its own choice: name one, {provider}("…").')
+    return model.name
+
+
 def _of_job(folder: JobFolder, given: Model | None) -> Target:
     record = folder.read()
     if given is not None and given.provider.name != record.provider:

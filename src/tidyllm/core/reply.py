@@ -23,12 +23,26 @@ class Outcome(str, Enum):
     """Nothing is known of it so far, but may be later."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of a model."""
+class Citation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A source that an answer names."""
+
+    url: str | None = None
+    title: str | None = None
+    start: int | None = None
+    """Where in the answer's text the cited passage begins, in characters from 0."""
+    end: int | None = None
+    """Where it ends; the character there is no part of it."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer of a model; null is what was not told."""
 
     text: str | None = None
     refusal: str | None = None
     """Why the model declined, in its words."""
+    thoughts: str | None = None
+    """What the model told of its reasoning."""
+    citations: tuple[Citation, ...] = ()
     finish: str | None = None
     """Why it stopped: `stop`, `length`, `content_filter`, `tool_calls`, or a word of the provider's own."""
     model: str | None = None
@@ -37,8 +51,28 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of the prompt, cached ones included."""
     tokens_out: int | None = None
     """Tokens of the answer, reasoning included."""
+    tokens_cached: int | None = None
+    """Those of `tokens_in` that the provider had kept from an earlier request."""
+    tokens_reasoning: int | None = None
+    """Those of `tokens_out` that were spent on reasoning."""
     id: str | None = None
     """The provider's name for this answer."""
+    request_id: str | None = None
+    """What to name when asking the provider about it."""
+    provider: str | None = None
+    """The name of the provider that was asked."""
+    seconds: float | None = None
+    """From sending the request to the answer's last byte."""
+    body: bytes = b""
+    """The answer as it came, for what is not read out of it; empty in a batch, whose result files keep it."""
+
+    def __repr__(self) -> str:
+        told = (f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Reply({', '.join(told)})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        told = msgspec.structs.asdict(self)
+        return [(name, value) for name, value in told.items() if name != "body" and value not in (None, ())]
 
     @property
     def outcome(self) -> Outcome:

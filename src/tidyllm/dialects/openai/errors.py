@@ -14,6 +14,8 @@ T = TypeVar("T")
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON they should be; the last one where they are nested too deep."""
 _SHOWN_CHARACTERS = 500
+_TOO_MANY = 429
+_ERROR_STATUSES = range(400, 600)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -45,12 +47,13 @@ def success(response: Response, site: Site) -> bytes:
 
 
 def api_error(response: Response, site: Site) -> ApiError:
-    """Return the exception for an answer outside 200-299."""
+    """Return the exception for an answer that is an error, by its status or in spite of it."""
     said = read_error(response.body)
-    kind = error_class(response.status)
+    kind = error_class(_status_meant(response, said))
     if kind is RateLimitError and QUOTA_CODES & {said.code, said.type}:
         kind = QuotaError
-    message = f"{site.provider} answered {response.status}: {said.message or 'no message'}"
+    how = f"{response.status}, but with an error" if response.ok else f"{response.status}"
+    message = f"{site.provider} answered {how}: {said.message or 'no message'}"
     if kind is AuthError and site.auth is not None:
         message += f" Check the key in {site.auth.env}."
     return kind(
@@ -74,6 +77,15 @@ def decode(body: bytes, shape: type[T], *, site: Site) -> T:
         raise BadAnswerError(
             f"{site.provider} answered with something else than its documentation says ({fault}): {shown}", body=body
         ) from fault
+
+
+def _status_meant(response: Response, said: ErrorBody) -> int:
+    """Return the status that an error answer has, or should have had: in a 200 it is the error's code that tells."""
+    if not response.ok:
+        return response.status
+    if QUOTA_CODES & {said.code, said.type}:
+        return _TOO_MANY
+    return said.code if isinstance(said.code, int) and said.code in _ERROR_STATUSES else response.status
 
 
 class _ErrorAnswer(msgspec.Struct, frozen=True):
