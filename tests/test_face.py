@@ -11,20 +11,24 @@ from tidyllm.core import errors as core_errors
 
 FACE = [
     "Job",
+    "LLMMessage",
     "Model",
     "Plan",
     "Provider",
     "acancel_batch",
+    "achat",
     "acheck_batch",
     "afetch_batch",
     "alist_batches",
     "asend_batch",
     "await_batch",
     "cancel_batch",
+    "chat",
     "check_batch",
     "errors",
     "fetch_batch",
     "list_batches",
+    "llm_message",
     "local",
     "openai",
     "send_batch",
@@ -66,7 +70,7 @@ def test_importing_the_package_imports_almost_nothing() -> None:
 
 
 def test_naming_verbs_and_providers_loads_no_table_library_and_no_network() -> None:
-    loaded = modules_after("from tidyllm import openai, local, send_batch, list_batches, fetch_batch, using")
+    loaded = modules_after("from tidyllm import chat, openai, local, send_batch, list_batches, fetch_batch, using")
     assert not HEAVY & loaded
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         wait_batch,
     )
     from tidyllm.client.calls import using
+    from tidyllm.client.chat import LLMMessage, achat, chat, llm_message
     from tidyllm.client.jobs import Job
     from tidyllm.client.plan import Plan
     from tidyllm.provider import Model, Provider
@@ -31,20 +32,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Job",
+    "LLMMessage",
     "Model",
     "Plan",
     "Provider",
     "acancel_batch",
+    "achat",
     "acheck_batch",
     "afetch_batch",
     "alist_batches",
     "asend_batch",
     "await_batch",
     "cancel_batch",
+    "chat",
     "check_batch",
     "errors",
     "fetch_batch",
     "list_batches",
+    "llm_message",
     "local",
     "openai",
     "send_batch",
@@ -54,9 +59,13 @@ __all__ = [
 
 _MODULE_OF = {
     "Job": "client.jobs",
+    "LLMMessage": "client.chat",
     "Model": "provider",
     "Plan": "client.plan",
     "Provider": "provider",
+    "achat": "client.chat",
+    "chat": "client.chat",
+    "llm_message": "client.chat",
     "local": "providers.local",
     "openai": "providers.openai",
     "using": "client.calls",

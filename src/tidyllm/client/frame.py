@@ -33,6 +33,18 @@ _ANSWER_SCHEMA: Mapping[str, pl.DataType] = {
     "llm_tokens_out": pl.Int64(),
     "llm_id": pl.String(),
 }
+_REPLY_COLUMNS: Mapping[str, pl.DataType] = {
+    "model": pl.String(),
+    "provider": pl.String(),
+    "finish": pl.String(),
+    "tokens_in": pl.Int64(),
+    "tokens_out": pl.Int64(),
+    "tokens_cached": pl.Int64(),
+    "tokens_reasoning": pl.Int64(),
+    "seconds": pl.Float64(),
+    "request_id": pl.String(),
+}
+"""The columns of a conversation's table of answers, which are fields of a reply."""
 _BATCH_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[Batch], object]]] = {
     "batch_id": (pl.String(), lambda batch: batch.id),
     "status": (pl.String(), lambda batch: batch.status_word or batch.status.value),
@@ -131,6 +143,12 @@ def answers_frame(answers: Iterable[Answer]) -> pl.DataFrame:
     """Return the columns that answers add to a table, one row each; all typed, however many there are."""
     rows = [_answer_row(answer) for answer in answers]
     return pl.DataFrame(rows, schema=dict(_ANSWER_SCHEMA), orient="row")
+
+
+def replies_frame(replies: Iterable[Reply]) -> pl.DataFrame:
+    """Return a table of answers, one row each, all its columns typed, however many there are."""
+    rows = [tuple(getattr(reply, name) for name in _REPLY_COLUMNS) for reply in replies]
+    return pl.DataFrame(rows, schema=dict(_REPLY_COLUMNS), orient="row")
 
 
 def batches_frame(batches: Iterable[Batch], *, provider: str) -> pl.DataFrame:

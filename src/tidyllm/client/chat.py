@@ -1,0 +1,201 @@
+"""Conversations with a model: the value that a user holds, and the verb that has it answered, with its async twin."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+
+import msgspec
+
+from tidyllm.client.calls import first_request, shown_site, transport_for
+from tidyllm.client.show import as_html, as_text
+from tidyllm.client.targets import chat_of, name_of
+from tidyllm.core.errors import BadAnswerError, SettingError
+from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
+from tidyllm.core.reply import Reply
+from tidyllm.core.wire import Call, Request
+from tidyllm.dialect import Site
+from tidyllm.provider import Model, resolve_model
+from tidyllm.transport.drive import adrive_all, drive_all
+
+if TYPE_CHECKING:
+    import polars as pl
+
+IN_FLIGHT_MAX = 16
+"""Conversations of one list that wait for their answers at the same time."""
+
+
+class LLMMessage(Conversation, frozen=True):
+    """A conversation; made by `llm_message`, never changed: what adds a turn to it returns another one."""
+
+    def message(self, text: str) -> "LLMMessage":
+        """Return the conversation with one more turn of the user's."""
+        return msgspec.structs.replace(self, turns=(*self.turns, UserTurn(_checked(text))))
+
+    def chat(self, provider: Model | str) -> "LLMMessage":
+        """Return the conversation with the model's answer; as the verb `chat` does."""
+        return chat(self, provider)
+
+    def reply(self) -> str:
+        """Return the text of the last answer.
+
+        Raises SettingError where nothing was answered yet, BadAnswerError where the answer holds no text.
+        """
+        replies = self._replies()
+        if not replies:
+            raise SettingError("Nothing was answered yet: have the conversation answered first, by .chat(provider).")
+        last = replies[-1]
+        if last.text is None:
+            why = f"the model declined: {last.refusal}" if last.refusal else f"its finish is {last.finish!r}."
+            raise BadAnswerError(f"The last answer holds no text; {why}", body=last.body)
+        return last.text
+
+    def metadata(self) -> "pl.DataFrame":
+        """Return a table with one row an answer: model, provider, finish, tokens, seconds and request id."""
+        # Imported here, because it loads polars.
+        from tidyllm.client.frame import replies_frame  # noqa: PLC0415
+
+        return replies_frame(self._replies())
+
+    def to_json(self) -> str:
+        """Return the whole conversation as JSON, the answers' raw bodies included."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "LLMMessage":
+        """Return the conversation that `to_json` wrote. Raises SettingError for anything else."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+            raise SettingError(f"This is no conversation that to_json wrote: {fault}") from fault
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def _replies(self) -> list[Reply]:
+        return [turn.reply for turn in self.turns if isinstance(turn, AssistantTurn)]
+
+
+Conversations: TypeAlias = list[str] | list[LLMMessage] | list[str | LLMMessage]
+"""Several at once; a text stands for a conversation that it opens."""
+
+
+def llm_message(text: str, *, system: str | None = None) -> LLMMessage:
+    """Return a conversation that the user opens with `text`.
+
+        llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai()).reply()
+
+    `system` tells the model how to behave.
+    """
+    return LLMMessage(system=None if system is None else _checked(system), turns=(UserTurn(_checked(text)),))
+
+
+@overload
+def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> LLMMessage: ...
+@overload
+def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
+@overload
+def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Request: ...
+@overload
+def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Request]: ...
+def chat(
+    data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
+) -> LLMMessage | list[LLMMessage] | Request | list[Request]:
+    """Have a conversation answered, and return it with the answer as one more turn.
+
+        chat("Who was Konrad Zuse?", openai()).reply()
+
+    A text stands for the conversation that it opens. A list gives a list, answered several at a time; the first failure
+    among them is raised when all are done. With `dry_run` you get what would be sent, and nothing is.
+
+    Raises SettingError, before anything is sent, for a conversation in which it is not the user who spoke last;
+    ApiError and its kin as the provider answers.
+    """
+    asked = resolve_model(provider)
+    talks = _opened(data)
+    if dry_run:
+        requests = _planned(talks, asked)
+        return requests if isinstance(data, list) else requests[0]
+    calls = _calls(talks, asked, site=asked.site)
+    answered = _unless_failed(drive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
+    return answered if isinstance(data, list) else answered[0]
+
+
+@overload
+async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> LLMMessage: ...
+@overload
+async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
+@overload
+async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Request: ...
+@overload
+async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Request]: ...
+async def achat(
+    data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
+) -> LLMMessage | list[LLMMessage] | Request | list[Request]:
+    """Do what `chat` does."""
+    asked = resolve_model(provider)
+    talks = _opened(data)
+    if dry_run:
+        requests = _planned(talks, asked)
+        return requests if isinstance(data, list) else requests[0]
+    calls = _calls(talks, asked, site=asked.site)
+    answered = _unless_failed(await adrive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
+    return answered if isinstance(data, list) else answered[0]
+
+
+def _opened(data: str | LLMMessage | Conversations) -> list[LLMMessage]:
+    """Return the conversations that are meant. Raises SettingError for one that waits for no answer."""
+    talks = [_opened_one(one) for one in (data if isinstance(data, list) else [data])]
+    for number, talk in enumerate(talks, 1):
+        if not talk.turns or not isinstance(talk.turns[-1], UserTurn):
+            which = f"Conversation {number} of the list" if isinstance(data, list) else "The conversation"
+            raise SettingError(f"{which} does not end with the user's turn: add one first, by .message(text).")
+    return talks
+
+
+def _opened_one(given: object) -> LLMMessage:
+    if isinstance(given, LLMMessage):
+        return given
+    if isinstance(given, str):
+        return llm_message(given)
+    raise SettingError(
+        f"chat takes a text, a conversation, or a list of them, not {type(given).__name__}. For a table: send_batch."
+    )
+
+
+def _calls(talks: Sequence[LLMMessage], model: Model, *, site: Site) -> list[Call[LLMMessage]]:
+    dialect, name = chat_of(model), name_of(model)
+    return [_answered(talk, dialect.ask(site, talk, model=name, params=model.params)) for talk in talks]
+
+
+def _planned(talks: Sequence[LLMMessage], model: Model) -> list[Request]:
+    """Return what would be sent, with the values of the user's own headers left out."""
+    return [first_request(call) for call in _calls(talks, model, site=shown_site(model))]
+
+
+def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:
+    reply = yield from asking
+    return msgspec.structs.replace(talk, turns=(*talk.turns, AssistantTurn(reply)))
+
+
+def _unless_failed(results: Sequence[LLMMessage | Exception]) -> list[LLMMessage]:
+    """Return the results. Raises the first failure among them; which of how many it is, is noted on it."""
+    failures = [(number, result) for number, result in enumerate(results, 1) if isinstance(result, Exception)]
+    if failures:
+        number, first = failures[0]
+        if len(results) > 1:
+            first.add_note(f"This is conversation {number} of {len(results)}, of which {len(failures)} failed.")
+        raise first
+    return [result for result in results if isinstance(result, LLMMessage)]
+
+
+def _checked(text: object) -> str:
+    """Return what is said. Raises SettingError for what no request can hold."""
+    if not isinstance(text, str):
+        raise SettingError(f"What is said must be text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        raise SettingError(f"The text holds half a character, which cannot be sent: {fault}.") from fault
+    return text

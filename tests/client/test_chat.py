@@ -1,0 +1,245 @@
+"""Conversations: the value, and the verb that has it answered."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import assert_type
+
+import polars as pl
+import pytest
+
+from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, using
+from tidyllm.client.chat import IN_FLIGHT_MAX
+from tidyllm.core.errors import BadAnswerError, BadRequestError, RateLimitError, SettingError
+from tidyllm.core.message import AssistantTurn, UserTurn
+from tidyllm.core.reply import Reply
+from tidyllm.core.wire import Request, Response
+from tidyllm.testing import Player, play, simulated_model
+from tidyllm.transport.drive import Transport
+from tidyllm.transport.keys import Keys
+from tidyllm.transport.retry import RetryPolicy
+
+EXCHANGES = Path(__file__).parents[1] / "exchanges" / "openai"
+METADATA = {
+    "model": pl.String,
+    "provider": pl.String,
+    "finish": pl.String,
+    "tokens_in": pl.Int64,
+    "tokens_out": pl.Int64,
+    "tokens_cached": pl.Int64,
+    "tokens_reasoning": pl.Int64,
+    "seconds": pl.Float64,
+    "request_id": pl.String,
+}
+ANSWERED = LLMMessage(turns=(UserTurn("Hi"), AssistantTurn(Reply(text="Hello."))))
+
+
+def recorded(name: str) -> Player:
+    return play(EXCHANGES / f"chat_{name}.json")
+
+
+class Shouter:
+    """A model that answers in capitals, once so many questions are there; what begins with `bad` it will not take."""
+
+    def __init__(self, *, waits_for: int = 1) -> None:
+        self.asked: list[str] = []
+        self.in_flight_max = 0
+        self._in_flight = 0
+        self._waits_for = waits_for
+        self._enough = asyncio.Event()
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        del headers
+        assert isinstance(request.body, bytes)
+        said = json.loads(request.body)["messages"][-1]["content"]
+        self.asked.append(said)
+        self._in_flight += 1
+        self.in_flight_max = max(self.in_flight_max, self._in_flight)
+        if len(self.asked) >= self._waits_for:
+            self._enough.set()
+        await self._enough.wait()
+        await asyncio.sleep(0)
+        self._in_flight -= 1
+        if said.startswith("bad"):
+            return Response(status=400, body=json.dumps({"error": {"message": said}}).encode())
+        return Response(status=200, body=json.dumps({"choices": [{"message": {"content": said.upper()}}]}).encode())
+
+
+def test_each_turn_is_a_new_value() -> None:
+    first = llm_message("Hi", system="Be brief.")
+    second = first.message("And more")
+    assert first.turns == (UserTurn("Hi"),)
+    assert second == LLMMessage(system="Be brief.", turns=(UserTurn("Hi"), UserTurn("And more")))
+
+
+@pytest.mark.parametrize("text", [None, 3, "half \ud800"])
+def test_what_no_request_can_hold_is_an_error_when_it_is_said(text: str) -> None:
+    with pytest.raises(SettingError, match="text"):
+        llm_message(text)
+    with pytest.raises(SettingError, match="text"):
+        llm_message("Hi").message(text)
+    if text is not None:
+        with pytest.raises(SettingError, match="text"):
+            llm_message("Hi", system=text)
+
+
+def test_a_conversation_is_answered() -> None:
+    with using(recorded("plain")):
+        talk = llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai())
+    assert talk.reply() == "A German engineer who built the Z3."
+    assert talk.turns[0] == UserTurn("Who was Konrad Zuse?")
+    assert str(talk).splitlines() == [
+        *("[system]", "Be brief.", ""),
+        *("[user]", "Who was Konrad Zuse?", ""),
+        *("[assistant, gpt-6.2-sol-2026-10-14]", "A German engineer who built the Z3."),
+    ]
+    assert "<strong>assistant, gpt" in talk._repr_html_()
+
+
+def test_metadata_has_a_row_an_answer() -> None:
+    with using(recorded("plain")):
+        talk = llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai())
+    table = talk.message("And when?").metadata()
+    assert dict(table.schema) == METADATA
+    assert table.rows() == [("gpt-6.2-sol-2026-10-14", "openai", "stop", 1040, 73, 1024, 64, 0.0, "req_plain")]
+
+
+def test_metadata_has_its_types_before_the_first_answer() -> None:
+    table = llm_message("Hi").metadata()
+    assert dict(table.schema) == METADATA
+    assert table.height == 0
+    assert dict(ANSWERED.metadata().schema) == METADATA
+
+
+def test_there_is_no_reply_before_the_first_answer() -> None:
+    with pytest.raises(SettingError, match="Nothing was answered yet"):
+        llm_message("Hi").reply()
+
+
+def test_the_reply_stays_while_the_user_speaks_on() -> None:
+    assert ANSWERED.message("And?").reply() == "Hello."
+
+
+def test_an_answer_without_text_says_why() -> None:
+    with using(recorded("refusal")):
+        talk = chat("How do I pick my neighbour's lock?", openai())
+    with pytest.raises(BadAnswerError, match="declined: I can't help with that") as caught:
+        talk.reply()
+    assert b"chatcmpl-refusal" in caught.value.body
+    with pytest.raises(BadAnswerError, match="finish is 'tool_calls'"):
+        LLMMessage(turns=(AssistantTurn(Reply(finish="tool_calls")),)).reply()
+
+
+def test_a_conversation_survives_json_and_goes_on() -> None:
+    with using(recorded("plain")):
+        talk = llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai())
+    again = LLMMessage.from_json(talk.to_json())
+    assert again == talk
+    with using(Shouter()):
+        assert again.message("And when?").chat(local("m")).reply() == "AND WHEN?"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"turns": [{"role": "nobody"}]}', b"\xff", "[" * 100_000])
+def test_what_is_no_conversation_is_refused(text: str | bytes) -> None:
+    with pytest.raises(SettingError, match="no conversation"):
+        LLMMessage.from_json(text)
+
+
+def test_a_list_is_answered_in_its_order_and_at_the_same_time() -> None:
+    asked: list[str | LLMMessage] = ["a", llm_message("b"), "c"]
+    with using(Shouter(waits_for=3)):
+        talks = chat(asked, local("m"))
+    assert [talk.reply() for talk in talks] == ["A", "B", "C"]
+    assert chat([], local("m")) == []
+
+
+def test_a_long_list_is_answered_some_at_a_time() -> None:
+    shouter = Shouter(waits_for=IN_FLIGHT_MAX)
+    texts = [f"text {number}" for number in range(3 * IN_FLIGHT_MAX)]
+    with using(shouter):
+        talks = chat(texts, local("m"))
+    assert [talk.reply() for talk in talks] == [text.upper() for text in texts]
+    assert shouter.in_flight_max == IN_FLIGHT_MAX
+
+
+def test_the_first_failure_of_a_list_is_raised_after_all_are_done() -> None:
+    shouter = Shouter()
+    with using(shouter), pytest.raises(BadRequestError, match="bad 1") as caught:
+        chat(["a", "bad 1", "b", "bad 2", "c"], local("m"))
+    assert sorted(shouter.asked) == ["a", "b", "bad 1", "bad 2", "c"]
+    assert caught.value.__notes__ == ["This is conversation 2 of 5, of which 2 failed."]
+
+
+def test_a_failure_is_one_exception() -> None:
+    once = Transport(sender=recorded("error_429"), keys=Keys("key"), retry=RetryPolicy(attempts_max=1))
+    with using(once), pytest.raises(RateLimitError) as caught:
+        chat("Are you busy?", openai())
+    assert caught.value.request_id == "req_error_429"
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize("talk", [ANSWERED, LLMMessage()])
+def test_a_conversation_that_waits_for_no_answer_is_refused_before_anything_is_sent(talk: LLMMessage) -> None:
+    shouter = Shouter()
+    with using(shouter):
+        with pytest.raises(SettingError, match="The conversation does not end with the user's turn"):
+            chat(talk, local("m"))
+        with pytest.raises(SettingError, match="Conversation 2 of the list"):
+            chat([llm_message("a"), talk], local("m"))
+    assert shouter.asked == []
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"not DataFrame\. For a table: send_batch"):
+        chat(pl.DataFrame({"text": ["a"]}), local("m"))  # type: ignore[call-overload]
+    with pytest.raises(SettingError, match="not int"):
+        chat([3], local("m"))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="local has no model of its own choice"):
+        chat("a", local())
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_no_secret() -> None:
+    shouter = Shouter()
+    provider = openai("m", api_key="sk-secret", headers={"x-token": "secret"})
+    with using(shouter):
+        request = assert_type(chat("Hi", provider, dry_run=True), Request)
+        several = assert_type(chat(["Hi", "Ho"], provider, dry_run=True), list[Request])
+    assert shouter.asked == []
+    assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/chat/completions")
+    assert isinstance(request.body, bytes)
+    assert json.loads(request.body) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    assert request.headers == (("x-token", "…"), ("content-type", "application/json"))
+    assert "secret" not in repr(request)
+    assert several[0] == request
+    assert len(several) == 2
+
+
+def test_the_asynchronous_twin_does_the_same() -> None:
+    async def main() -> None:
+        with using(Shouter()):
+            one = assert_type(await achat("a", local("m")), LLMMessage)
+            two = assert_type(await achat(["a", "b"], local("m")), list[LLMMessage])
+            request = assert_type(await achat("a", local("m"), dry_run=True), Request)
+            several = assert_type(await achat(["a"], local("m"), dry_run=True), list[Request])
+        assert one.reply() == "A"
+        assert [talk.reply() for talk in two] == ["A", "B"]
+        assert several == [request]
+
+    asyncio.run(main())
+
+
+def test_a_conversation_with_a_running_model_in_a_script_and_inside_a_loop() -> None:
+    with simulated_model() as model:
+        provider = local("pretender", base_url=model.base_url)
+        talk = chat("Who was Konrad Zuse?", provider)
+        assert talk.reply() == "Simulated answer to: Who was Konrad Zuse?"
+
+        async def inside() -> None:
+            assert talk.message("And when?").chat(provider).reply() == "Simulated answer to: And when?"
+            assert [one.reply()[-1] for one in await achat(["1", "2", "3"], provider)] == ["1", "2", "3"]
+
+        asyncio.run(inside())
+    (row,) = talk.metadata().rows(named=True)
+    assert (row["model"], row["provider"], row["finish"]) == ("pretender", "local", "stop")
+    assert row["seconds"] > 0
+    assert row["request_id"].startswith("req_")
