@@ -10,7 +10,7 @@ import pytest
 
 from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, using
 from tidyllm.client.chat import IN_FLIGHT_MAX
-from tidyllm.core.errors import BadAnswerError, BadRequestError, RateLimitError, SettingError
+from tidyllm.core.errors import BadAnswerError, BadRequestError, PartlyFailedError, RateLimitError, SettingError
 from tidyllm.core.message import AssistantTurn, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Request, Response
@@ -162,12 +162,15 @@ def test_a_long_list_is_answered_some_at_a_time() -> None:
     assert shouter.in_flight_max == IN_FLIGHT_MAX
 
 
-def test_the_first_failure_of_a_list_is_raised_after_all_are_done() -> None:
+def test_a_failure_in_a_list_is_told_after_all_are_done_and_costs_no_answer() -> None:
     shouter = Shouter()
-    with using(shouter), pytest.raises(BadRequestError, match="bad 1") as caught:
+    with using(shouter), pytest.raises(PartlyFailedError, match=r"2 of 5 .* number 2: .*bad 1") as caught:
         chat(["a", "bad 1", "b", "bad 2", "c"], local("m"))
     assert sorted(shouter.asked) == ["a", "b", "bad 1", "bad 2", "c"]
-    assert caught.value.__notes__ == ["This is conversation 2 of 5, of which 2 failed."]
+    results = caught.value.results
+    assert [one.reply() for one in results if isinstance(one, LLMMessage)] == ["A", "B", "C"]
+    assert [type(one) for one in results if isinstance(one, Exception)] == [BadRequestError, BadRequestError]
+    assert caught.value.__cause__ is results[1]
 
 
 def test_a_failure_is_one_exception() -> None:
@@ -175,7 +178,6 @@ def test_a_failure_is_one_exception() -> None:
     with using(once), pytest.raises(RateLimitError) as caught:
         chat("Are you busy?", openai())
     assert caught.value.request_id == "req_error_429"
-    assert not hasattr(caught.value, "__notes__")
 
 
 @pytest.mark.parametrize("talk", [ANSWERED, LLMMessage()])

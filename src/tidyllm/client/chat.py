@@ -8,7 +8,7 @@ import msgspec
 from tidyllm.client.calls import first_request, shown_site, transport_for
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
-from tidyllm.core.errors import BadAnswerError, SettingError
+from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Call, Request
@@ -106,11 +106,11 @@ def chat(
 
         chat("Who was Konrad Zuse?", openai()).reply()
 
-    A text stands for the conversation that it opens. A list gives a list, answered several at a time; the first failure
-    among them is raised when all are done. With `dry_run` you get what would be sent, and nothing is.
+    A text stands for the conversation that it opens. A list gives a list, answered several at a time; a failure among
+    them is told when all are done. With `dry_run` you get what would be sent, and nothing is.
 
     Raises SettingError, before anything is sent, for a conversation in which it is not the user who spoke last;
-    ApiError and its kin as the provider answers.
+    ApiError and its kin as the provider answers; of a list PartlyFailedError, whose `results` has what was answered.
     """
     asked = resolve_model(provider)
     talks = _opened(data)
@@ -180,13 +180,17 @@ def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:
 
 
 def _unless_failed(results: Sequence[LLMMessage | Exception]) -> list[LLMMessage]:
-    """Return the results. Raises the first failure among them; which of how many it is, is noted on it."""
+    """Return the results. Raises the failure of a single one, and PartlyFailedError, which has all, for several."""
     failures = [(number, result) for number, result in enumerate(results, 1) if isinstance(result, Exception)]
     if failures:
         number, first = failures[0]
-        if len(results) > 1:
-            first.add_note(f"This is conversation {number} of {len(results)}, of which {len(failures)} failed.")
-        raise first
+        if len(results) == 1:
+            raise first
+        message = (
+            f"{len(failures)} of {len(results)} conversations were not answered, the first of them number {number}: "
+            f"{first} The exception's `results` has the answers of the others."
+        )
+        raise PartlyFailedError(message, results=tuple(results)) from first
     return [result for result in results if isinstance(result, LLMMessage)]
 
 

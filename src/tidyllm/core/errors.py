@@ -17,6 +17,7 @@
     * RateLimitError          429: too fast; `retry_after_s` says how long to wait, where known
     * QuotaError              429 that waiting does not cure: no credit, spend cap
     * ServerError             500 and above, and 408
+  * PartlyFailedError         some of several conversations were not answered; `results` has those that were
   * BadAnswerError            the API answered with success, but not with what its documentation says
   * JobError                  a job on disk and what was asked of it do not go together
     * JobNotFoundError        there is no job of that name
@@ -134,6 +135,18 @@ class BadAnswerError(TidyllmError):
     def __init__(self, message: str, *, body: bytes) -> None:
         super().__init__(message)
         self.body = body
+
+
+class PartlyFailedError(TidyllmError):
+    """Some of several conversations were not answered.
+
+    `results` has, in their order, each conversation with its answer, or the exception that it met; the first of those
+    is the cause of this one.
+    """
+
+    def __init__(self, message: str, *, results: tuple[object, ...]) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 class JobError(TidyllmError):
