@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -86,10 +87,13 @@ def request(n: int) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(data: Path, model: Upstream, *options: str) -> Iterator[Served]:
+def serving(data: Path, model: Upstream, *options: str, log: Path | None = None) -> Iterator[Served]:
     command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--data", str(data), *options]
     environ = {**os.environ, "TIDYLLM_UPSTREAM": model.base_url, "TIDYLLM_CONCURRENCY": str(IN_FLIGHT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+    with (
+        contextlib.nullcontext() if log is None else log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environ) as process,
+    ):
         try:
             assert process.stdout is not None
             found = re.search(r"http://\S+", process.stdout.readline())
@@ -137,6 +141,18 @@ def test_a_killed_worker_loses_nothing_and_repeats_only_what_was_in_flight(
     assert len(asked) == 575
     assert max(asked) == 2
     assert sum(asked) == 575 + IN_FLIGHT
+
+
+def test_a_worker_that_cannot_be_started_now_is_started_later(tmp_path: Path, model: SimulatedModel) -> None:
+    log = tmp_path / "log"
+    with serving(tmp_path / "data", model, log=log) as served:
+        (pid,) = served.worker_pids()
+        before = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "cannot be started: [Errno 24]" in log.read_text(), "there is no descriptor left")
+        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, before)
+        assert served.ended(served.create(20)).status == "completed"
 
 
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, model: SimulatedModel) -> None:

@@ -187,6 +187,22 @@ def test_whoever_runs_the_server_is_told_once_why_requests_wait(caplog: pytest.L
     ]
 
 
+def test_a_trouble_that_comes_and_goes_is_not_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    caplog.set_level("INFO")
+
+    async def scenario() -> None:
+        asked = upstream(Script([]), clock)
+        for _ in range(3):
+            asked._note("it answers 503")
+            asked._note(None)
+        clock.advance(60)
+        asked._note("it answers 503")
+
+    asyncio.run(scenario())
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
 def test_the_trail_hears_of_every_send_and_of_every_exchange_without_a_result() -> None:
     async def scenario() -> list[str]:
         trail = Noted()

@@ -14,6 +14,8 @@ def checked_base_url(url: str, *, called: str = "The base URL") -> str:
         raise SettingError(f"{called} cannot be {url!r}: {error}.") from error
     if parts.username is not None or parts.password is not None:
         raise SettingError(f"{called} must not hold a user or a password: it is shown and saved.")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.query:
+        raise SettingError(f"{called} must not hold a query: it is shown and saved.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
         raise SettingError(f"{called} must be like http://127.0.0.1:8000/v1, and not {url!r}.")
     return url.rstrip("/")

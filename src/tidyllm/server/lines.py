@@ -115,8 +115,8 @@ def as_json(body: bytes) -> bytes:
     return body
 
 
-def error_line(*, batch_id: str, line: int, custom_id: str, code: str, message: str) -> bytes:
-    """Return the result line of a request that has no HTTP answer."""
+def error_line(*, batch_id: str, line: int, custom_id: str | None, code: str, message: str) -> bytes:
+    """Return the result line of a request that has no HTTP answer; its `custom_id` is null where that is lost."""
     fields = {
         "id": line_id(batch_id, line),
         "custom_id": custom_id,

@@ -31,7 +31,7 @@ def journals_folder(data: Path) -> Path:
 
 def batch_journals(data: Path, batch_id: str) -> list[Path]:
     """Return the journals of a batch, in a stable order."""
-    return sorted((journals_folder(data) / batch_id).glob("*.log"))
+    return sorted(path for path in (journals_folder(data) / batch_id).glob("*.log") if path.is_file())
 
 
 def worker_journal(data: Path, batch_id: str, *, worker_id: str, number: int) -> Path:
@@ -46,7 +46,7 @@ def worker_lock(data: Path, worker_id: str) -> Path:
 
 def worker_locks(data: Path) -> dict[str, Path]:
     """Return the lock files that are there, by worker."""
-    return {lock.stem: lock for lock in (data / "workers").glob("*.lock")}
+    return {lock.stem: lock for lock in (data / "workers").glob("*.lock") if lock.is_file()}
 
 
 def serve_lock(data: Path) -> Path:

@@ -19,7 +19,7 @@ from tidyllm.server.places import make_folders, serve_lock
 from tidyllm.server.process import Orders, Role, encode_orders
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
-from tidyllm.server.words import how_it_ended
+from tidyllm.server.words import as_sentence, how_it_ended
 from tidyllm.transport.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,12 @@ class _Supervisor:
         first = True
         while not self._stop.is_set():
             begun = loop.time()
-            process = await self._start(role)
+            try:
+                process = await self._start(role)
+            except OSError as error:  # No descriptor, no memory, no process left: it passes.
+                log.error("The %s process cannot be started: %s", role.value, as_sentence(error))  # noqa: TRY400
+                await self._stopped_within(RESTART_DELAY_MAX_S)
+                continue
             ready = await self._live(process, first=first)
             if self._stop.is_set():
                 return

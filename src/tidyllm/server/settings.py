@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes_max: Count = 64 * MIB
     """Of one upstream answer, after decompression."""
     cancel_grace_s: Seconds = 30.0
-    """How long requests in flight may go on after a cancel or a stop."""
+    """How long a cancelled batch, or a stop, waits for requests in flight; their slots are taken until they end."""
     commit_interval_s: Seconds = 0.02
     """Answers that arrive within it are made durable together; a power cut can lose no more than this."""
     retry_delay_first_s: Seconds = 0.5

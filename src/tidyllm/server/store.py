@@ -105,7 +105,7 @@ class Store(Protocol):
         ...
 
     def ended_batches(self, batch_ids: Sequence[str]) -> set[str]:
-        """Return which of these batches have ended, or are not known at all."""
+        """Return which of these are batches that have ended."""
         ...
 
     def shards(self, batch_id: str) -> list[Shard]:

@@ -9,6 +9,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from enum import Enum
 from typing import Protocol
@@ -50,6 +51,8 @@ class Fault(Enum):
     """This request will never be accepted."""
 
 
+TELL_EVERY_S = 60.0
+"""A trouble that comes and goes is told at most this often; one that stays, once."""
 _UPSTREAM_STATUSES = frozenset({401, 429, 503, 529})
 _TIMED_OUT = 408
 _SERVER_FAULT = 500
@@ -106,6 +109,7 @@ class Upstream:
         self._settings = settings
         self._base = settings.upstream.rstrip("/")
         self._trouble: str | None = None
+        self._told_at: dict[str, float] = {}
 
     async def ask(self, question: Question, *, stop: asyncio.Event, trail: Trail) -> Result | None:
         """Return how the request ended; None if `stop` was set before it had, while nothing was in flight."""
@@ -141,10 +145,14 @@ class Upstream:
         """Tell whoever runs the server, once, why its requests wait; rate limits are daily life, and not told."""
         if trouble in (self._trouble, f"it answers {_TOO_MANY}"):
             return
+        now = self._clock.monotonic()
+        if trouble is not None and now < self._told_at.get(trouble, -math.inf) + TELL_EVERY_S:
+            return
         self._trouble = trouble
         if trouble is None:
             log.info("The upstream %s answers again.", self._base)
         else:
+            self._told_at[trouble] = now
             problem = as_sentence(trouble)
             log.warning("The upstream %s has a problem: %s Requests wait until it is solved.", self._base, problem)
 

@@ -172,6 +172,13 @@ def test_file_that_the_store_refuses_leaves_no_bytes(served: Served) -> None:
     assert served.bodies() == before
 
 
+def test_bytes_that_are_gone_while_their_file_is_there_are_trouble_with_the_storage(served: Served) -> None:
+    file_id = served.upload()
+    served.blobs.delete(file_id)
+    answer = served.ask("GET", f"/v1/files/{file_id}/content")
+    assert (answer.status, answer.error["code"]) == (503, "storage_unavailable")
+
+
 UPLOAD = (
     b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nvision\r\n'
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -339,9 +340,52 @@ def test_a_lock_of_a_worker_that_nobody_knows_goes_when_it_is_free(house: House,
     assert model.witness.counts().received == 0
 
 
+def test_what_is_not_ours_among_the_journals_is_left_alone(house: House, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        await house.start(1)
+        await house.ask(lambda store: store.cancel_batch(DEFAULT_PROJECT, "batch_1", now=house.now))
+        assert await house.finisher.run_once()
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "mine.log").touch()
+        journals = journals_folder(house.settings.data)
+        (journals / "notes").mkdir()
+        (journals / "notes" / "mine.log").touch()
+        (journals / "batch_1").symlink_to(outside)
+        await house.pruner.run_once()
+        assert (outside / "mine.log").exists()
+        assert (journals / "notes" / "mine.log").exists()
+        (journals / "batch_1").unlink()
+        (journals / "batch_1" / "folder.log").mkdir(parents=True)
+        await house.pruner.run_once()
+        assert (journals / "batch_1" / "folder.log").exists()
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_are_gone_from_the_journals_are_told_of(
+    house: House, model: SimulatedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        await house.start(16)
+        async with house.worker():
+            await house.until(lambda batch: batch.counts.completed == 16)
+        for journal in batch_journals(house.settings.data, "batch_1"):
+            journal.unlink()
+        assert await house.finisher.run_once()
+        assert (await house.batch()).counts.failed == 16
+
+    asyncio.run(scenario())
+    assert "16 answers of batch_1 are not in its journals any more" in caplog.text
+    assert model.witness.counts().received == 16
+
+
 def test_journals_to_which_a_paused_worker_adds_while_they_are_removed_go_the_next_time(house: House) -> None:
     async def scenario() -> None:
-        folder = journals_folder(house.settings.data) / "batch_gone"
+        await house.start(1)
+        await house.ask(lambda store: store.cancel_batch(DEFAULT_PROJECT, "batch_1", now=house.now))
+        assert await house.finisher.run_once()
+        folder = journals_folder(house.settings.data) / "batch_1"
         folder.mkdir()
         (folder / "worker.1.log").touch()
         house.disk.after_remove = (folder / "worker.2.log").touch

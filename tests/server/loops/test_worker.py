@@ -60,6 +60,23 @@ def test_after_a_kill_only_what_was_in_flight_is_asked_again(house: House, model
     assert len(first_answers(batch_journals(house.settings.data, "batch_1"))) == 60
 
 
+def test_a_worker_that_was_taken_for_dead_makes_room_for_another(house: House, model: SimulatedModel) -> None:
+    async def scenario() -> None:
+        await house.start(20)
+        model.hold()
+        async with house.worker("worker_1") as worker:
+            await asyncio.to_thread(model.witness.wait, received=8)
+            worker_lock(house.settings.data, "worker_1").unlink()
+            await house.rescuer.run_once()
+            await worker._stopping.wait()
+            model.release()
+        async with house.worker("worker_2"):
+            await house.until(lambda batch: batch.counts.completed == 20)
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == 20 + 8 - 8  # Its answers were written before it left.
+
+
 def test_a_living_worker_is_not_rescued(house: House, model: SimulatedModel) -> None:
     async def scenario() -> None:
         await house.start(20)
@@ -134,8 +151,11 @@ def test_a_batch_that_cannot_be_read_holds_up_no_other(house: House, model: Simu
             house.clock.advance(house.settings.cancel_grace_s + 1)
             while await house.finisher.run_once():
                 pass
-        assert (await house.batch()).status is BatchStatus.CANCELLING
         assert (await house.batch("batch_2")).status is BatchStatus.COMPLETED
+        # Its input is gone, and with it what its requests were called; it ends all the same.
+        assert (await house.batch()).status is BatchStatus.CANCELLED
+        lines = await house.lines((await house.batch()).error_file_id)
+        assert [(line["custom_id"], line["error"]["code"]) for line in lines] == [(None, "batch_cancelled")] * 20  # type: ignore[index]
 
     asyncio.run(scenario())
     assert model.witness.counts().received == 20

@@ -70,6 +70,11 @@ def storage_trouble() -> RefusedError:
     return RefusedError(message, status=503, code="storage_unavailable", headers={"retry-after": "1"})
 
 
+def stopping() -> RefusedError:
+    """Return the answer to a request that a stop of the server could not wait for."""
+    return RefusedError("The server is stopping; nothing was done. Try again when it is back.", status=503)
+
+
 def missing(param: str) -> RefusedError:
     """Return the refusal of a request without a parameter it needs."""
     return RefusedError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")

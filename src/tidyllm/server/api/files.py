@@ -5,6 +5,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidyllm.core.errors import StorageError
 from tidyllm.server.api.checks import page_cursor, page_limit
 from tidyllm.server.api.download import BlobResponse
 from tidyllm.server.api.errors import RefusedError, no_such_file, wrong_value
@@ -59,7 +60,12 @@ class FileRoutes:
     async def content(self, request: Request) -> Response:
         """Return a file's bytes; GET /v1/files/{file_id}/content."""
         file = await self._file(request)
-        body = await on_disk(partial(self._services.blobs.open, file.blob))
+        try:
+            body = await on_disk(partial(self._services.blobs.open, file.blob))
+        except FileNotFoundError as error:
+            # It was deleted or has expired since we looked; if not, that is for whoever runs the server to see.
+            await self._file(request)
+            raise StorageError(f"The bytes of {file.id} are gone: {error}.") from error
         return BlobResponse(body, filename=file.filename)
 
     async def delete(self, request: Request) -> Response:

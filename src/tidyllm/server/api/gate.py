@@ -1,6 +1,6 @@
 """What every request passes first and its answer last: who may call, the stamps on answers, what becomes of faults."""
 
-import errno
+import asyncio
 import ipaddress
 import logging
 import secrets
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import is_full
 from tidyllm.core.errors import StorageError
-from tidyllm.server.api.errors import RefusedError, disk_full, error_response, internal_error, storage_trouble
+from tidyllm.server.api.errors import RefusedError, disk_full, error_response, internal_error, stopping, storage_trouble
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,10 @@ class Gate:
             await error_response(refused)(scope, receive, stamp)
         except ClientDisconnect:
             _log.debug("The client of request %s went away.", request_id)
+        except asyncio.CancelledError:
+            if answered:
+                raise
+            await error_response(stopping())(scope, receive, stamp)
         except Exception as error:
             if answered:
                 raise
@@ -66,9 +70,8 @@ class Gate:
     def _fault(self, error: Exception, request: str) -> RefusedError:
         """Return what a client is told of a fault that is not its own, and tell whoever runs the server more."""
         full = error.full if isinstance(error, StorageError) else isinstance(error, OSError) and is_full(error)
-        failing = isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno == errno.EIO)
-        if full or failing:
-            _log.warning("The storage failed request %s: %s", request, error)
+        if isinstance(error, StorageError | OSError):
+            _log.warning("The storage failed request %s: %r", request, error)
             return disk_full() if full else storage_trouble()
         _log.error("Request %s failed.", request, exc_info=error)
         return internal_error()

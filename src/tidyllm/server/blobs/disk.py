@@ -63,7 +63,7 @@ class DiskBlobs:
     def sweep(self) -> int:
         """Remove what writers that died left behind, and return how many; a living writer's file is locked."""
         removed = 0
-        for leftover in self._incoming.iterdir():
+        for leftover in (path for path in self._incoming.iterdir() if path.is_file()):
             with _locked(leftover) as free:
                 if free:
                     self._disk.remove(leftover)

@@ -5,6 +5,8 @@ again.
 """
 
 import contextlib
+import itertools
+import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -32,6 +34,8 @@ from tidyllm.server.places import batch_journals
 from tidyllm.server.records import BatchRecord, Ending, FileRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
+
+log = logging.getLogger(__name__)
 
 OUTPUT_PURPOSE = "batch_output"
 
@@ -104,7 +108,7 @@ class Finisher:
         self, batch: BatchRecord, shards: list[Shard], *, output: "_ResultFile", error: "_ResultFile"
     ) -> tuple[RequestCounts, BatchUsage]:
         answers = first_answers(batch_journals(self._settings.data, batch.id))
-        completed = failed = 0
+        completed = failed = lost = 0
         usage = BatchUsage()
         code, message = _unanswered(batch)
         with Reader() as reader:
@@ -116,30 +120,35 @@ class Finisher:
                         usage += usage_of_line(data)
                         completed += place.kind is Kind.ANSWERED
                         failed += place.kind is Kind.FAILED
-                    elif line is not None:
-                        custom_id = read_request(line.data).custom_id
+                    else:
+                        lost += (code, message) == LOST
+                        custom_id = None if line is None else read_request(line.data).custom_id
                         data = error_line(
                             batch_id=batch.id, line=number, custom_id=custom_id, code=code, message=message
                         )
-                        failed += (code, message) == LOST
                     (output if place is not None and place.kind is Kind.ANSWERED else error).write(data)
+        if lost:
+            log.error("%d answers of %s are not in its journals any more: somebody has damaged them.", lost, batch.id)
         total = sum(shard.requests for shard in shards)
-        return RequestCounts(total=total, completed=completed, failed=failed), usage
+        return RequestCounts(total=total, completed=completed, failed=failed + lost), usage
 
     def _lines(
         self, batch: BatchRecord, shard: Shard, *, answers: Mapping[int, Place]
     ) -> Iterator[tuple[int, Line | None]]:
-        """Yield a shard's line numbers in input order, with the line itself only where it must be read again."""
+        """Yield a shard's line numbers in input order, with the line itself only where it must be, and can be, read."""
         numbers = range(shard.line_first, shard.line_first + shard.requests)
         if all(number in answers for number in numbers):
             yield from ((number, None) for number in numbers)
             return
-        if batch.input_blob is None:
-            raise FileNotFoundError(batch.input_file_id)
-        with self._blobs.open(batch.input_blob) as file:
-            file.seek(shard.offset)
-            data = file.read(shard.length)
-        yield from ((line.number, line) for line in read_shard(shard, data))
+        try:
+            with self._blobs.open(str(batch.input_blob)) as file:
+                file.seek(shard.offset)
+                data = file.read(shard.length)
+        except FileNotFoundError:
+            log.error("The input of %s is gone; what has no answer ends without its custom_id.", batch.id)  # noqa: TRY400
+            yield from ((number, None) for number in _supposed_lines(shard, answers=answers))
+        else:
+            yield from ((line.number, line) for line in read_shard(shard, data))
 
     def _file(self, batch: BatchRecord, result: "_ResultFile") -> FileRecord | None:
         if not result.size:
@@ -173,6 +182,13 @@ class _ResultFile(msgspec.Struct):
     def write(self, data: bytes) -> None:
         self.writer.write(data)
         self.size += len(data)
+
+
+def _supposed_lines(shard: Shard, *, answers: Mapping[int, Place]) -> list[int]:
+    """Return as many line numbers as a shard has requests: those with an answer, and the first of the others."""
+    answered = {number for number, place in answers.items() if place.shard == shard.number}
+    others = (number for number in itertools.count(shard.line_first) if number not in answered)
+    return sorted([*answered, *itertools.islice(others, shard.requests - len(answered))])
 
 
 def _end_of(batch: BatchRecord) -> BatchStatus:

@@ -47,14 +47,16 @@ class Pruner:
         return False
 
     async def _remove_journals(self) -> None:
-        batch_ids = [folder.name for folder in self._journals.iterdir() if folder.is_dir()]
+        # A link may lead to what is not ours.
+        batch_ids = [folder.name for folder in self._journals.iterdir() if folder.is_dir() and not folder.is_symlink()]
         for batch_id in await self._store.run(lambda store: store.ended_batches(batch_ids)):
             await asyncio.to_thread(self._remove_folder, self._journals / batch_id)
 
     def _remove_folder(self, folder: Path) -> None:
-        for file in folder.iterdir():
-            self._disk.remove(file)
-        self._disk.remove_folder(folder)
+        for file in folder.glob("*.log"):
+            if file.is_file():
+                self._disk.remove(file)
+        self._disk.remove_folder(folder)  # It stays while somebody else's things are in it.
 
     async def _remove_abandoned(self) -> None:
         """Remove bytes that no file has: their writer died before it could tell the store of them."""

@@ -93,6 +93,10 @@ class Worker:
     async def _look_around(self) -> bool:
         """Stop what is to stop, then lease what can be sent soon; return whether something waits for the disk."""
         worker_id = self._ledger.worker_id
+        if worker_id not in await self._store.run(lambda store: store.live_workers()):
+            log.error("This worker was taken for dead, as its lock file is gone: it ends, and another begins.")
+            self.stop()
+            return False
         for batch_id in await self._store.run(lambda store: store.stopping_batches(worker_id)):
             self._unread.pop(batch_id, None)
             self._put_off.settle(batch_id)

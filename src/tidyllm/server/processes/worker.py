@@ -5,6 +5,8 @@ import logging
 import os
 import random
 import secrets
+from collections.abc import Coroutine
+from typing import TypeVar
 
 from tidyllm.core.auth import Auth
 from tidyllm.server.blobs.disk import DiskBlobs
@@ -22,13 +24,15 @@ from tidyllm.transport.keys import Keys
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 async def run(life: Life) -> None:
     """Work until the process is to stop."""
     clock = life.clock
-    worker_id = await patiently(lambda: _hold_new(life), what="The start of a worker", clock=clock)
-    # Not before it holds its lock: a worker that is known and holds none is dead.
-    await patiently(lambda: _announce(life, worker_id), what="The start of a worker", clock=clock)
+    worker_id = await _unless_stopped(life, _be_born(life))
+    if worker_id is None:
+        return
     changes = Changes(life.store, clock)
     client = HttpClient()
     worker = _worker(life, worker_id, client=client, changed=changes.event())
@@ -42,10 +46,27 @@ async def run(life: Life) -> None:
         watching.cancel()
     try:
         await life.store.run(lambda store: store.bury_worker(worker_id, now=int(clock.now())))
-        worker_lock(life.orders.settings.data, worker_id).unlink()
+        worker_lock(life.orders.settings.data, worker_id).unlink(missing_ok=True)
     except TROUBLE as error:
         log.warning("This worker is left for the clerk to bury: %s", error)
     await client.close(wait_s=0)  # What is still in flight has had its grace, and no journal to go to.
+
+
+async def _be_born(life: Life) -> str:
+    """Return the id of a new worker that is known to the database, as soon as the disk lets it be."""
+    worker_id = await patiently(lambda: _hold_new(life), what="The start of a worker", clock=life.clock)
+    # Not before it holds its lock: a worker that is known and holds none is dead.
+    await patiently(lambda: _announce(life, worker_id), what="The start of a worker", clock=life.clock)
+    return worker_id
+
+
+async def _unless_stopped(life: Life, work: Coroutine[object, object, T]) -> T | None:
+    """Return what comes of some work; None if the process is to stop before it is done."""
+    working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(life.stop.wait())
+    await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopped):
+        task.cancel()
+    return working.result() if working.done() and not working.cancelled() else None
 
 
 async def _hold_new(life: Life) -> str:

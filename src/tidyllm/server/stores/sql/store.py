@@ -137,11 +137,11 @@ class SqlStore:
 
     def ended_batches(self, batch_ids: Sequence[str]) -> set[str]:
         """See `Store`."""
-        running: set[str] = set()
+        ended: set[str] = set()
         with transaction(self._reading) as connection:
             for start in range(0, len(batch_ids), _IDS_PER_QUESTION):
-                running |= batches.running(connection, batch_ids[start : start + _IDS_PER_QUESTION])
-        return set(batch_ids) - running
+                ended |= batches.ended(connection, batch_ids[start : start + _IDS_PER_QUESTION])
+        return ended
 
     def shards(self, batch_id: str) -> list[Shard]:
         """See `Store`."""

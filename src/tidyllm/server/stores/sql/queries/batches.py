@@ -77,9 +77,9 @@ def finishable(connection: Connection, *, stopped_before: int, limit: int) -> li
     return _records(connection, rows)
 
 
-def running(connection: Connection, batch_ids: Sequence[str]) -> set[str]:
-    """Return which of these batches exist and have not ended."""
-    return set(connection.scalars(select(batch.c.id).where(batch.c.id.in_(batch_ids), batch_open)))
+def ended(connection: Connection, batch_ids: Sequence[str]) -> set[str]:
+    """Return which of these are batches that have ended."""
+    return set(connection.scalars(select(batch.c.id).where(batch.c.id.in_(batch_ids), batch.c.ended_at.is_not(None))))
 
 
 def start(connection: Connection, batch_id: str, *, model: str, shards: Sequence[Shard], now: int) -> bool:
