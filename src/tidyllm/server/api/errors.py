@@ -72,7 +72,7 @@ def storage_trouble() -> RefusedError:
 
 def stopping() -> RefusedError:
     """Return the answer to a request that a stop of the server could not wait for."""
-    return RefusedError("The server is stopping; nothing was done. Try again when it is back.", status=503)
+    return RefusedError("The server is stopping, and has not finished this request.", status=503)
 
 
 def missing(param: str) -> RefusedError:
