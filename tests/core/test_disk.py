@@ -44,6 +44,16 @@ def test_a_file_is_created_once_and_appended_to(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sync_is_the_system_s_own() -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):  # What the system says of a pipe, which has no disk.
+            LocalDisk().sync(writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_a_folder_is_removed_only_when_it_is_empty(tmp_path: Path) -> None:
     disk, folder = LocalDisk(), tmp_path / "folder"
     for _ in range(2):

@@ -127,12 +127,14 @@ def read(house: House) -> dict[int, object]:
 def test_a_slow_disk_counts_late_and_holds_the_sending_back(house: House, model: SimulatedModel) -> None:
     async def scenario() -> None:
         await house.start(200)
+        model.hold()
         async with house.worker() as worker:
-            await house.until(lambda batch: batch.counts.completed > 0)
+            await asyncio.to_thread(model.witness.wait, received=CONCURRENCY)
             house.disk.fast.clear()
+            model.release()
             await until(lambda: not worker._ledger._writable.is_set() and not worker._ledger._out)
-            counted = (await house.batch()).counts.completed
-            assert counted < model.witness.counts().received < 200
+            assert model.witness.counts().received < 200
+            assert (await house.batch()).counts.completed == 0
             house.disk.fast.set()
             await house.until(lambda batch: batch.counts.completed == 200)
 
