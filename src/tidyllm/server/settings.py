@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cancel_grace_s: Seconds = 30.0
     """How long a cancelled batch, or a stop, waits for requests in flight; their slots are taken until they end."""
     commit_interval_s: Seconds = 0.02
-    """Answers that arrive within it are made durable together; a power cut can lose no more than this."""
+    """Answers that arrive within it are made durable together; a power cut loses those, and what is being synced."""
     retry_delay_first_s: Seconds = 0.5
     """Wait before a request is sent again; doubles each time."""
     retry_delay_max_s: Seconds = 30.0
@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unsynced_bytes_max: Count = 64 * MIB
     """Of one batch's answers that wait in a worker for a slow disk; beyond it nothing more is sent."""
     disk_free_min_bytes: Bytes = 256 * MIB
-    """Space on the disk below which uploads are refused and no more work is taken on; what is in flight is kept."""
+    """Space on the disk that an upload must leave, and below which no more work is taken on."""
     tick_s: Seconds = 0.2
     """How often the clerk looks for dead workers and lapsed batches when nothing wakes it."""
 

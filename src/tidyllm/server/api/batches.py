@@ -31,9 +31,7 @@ class BatchRoutes:
         """Accept a batch; POST /v1/batches. A file that isn't there fails the batch later, as OpenAI has it."""
         body = await read_json(request, bytes_max=self._services.settings.json_body_bytes_max)
         creation, project_id, now = read_creation(body), project_of(request), self._services.now()
-        batch = await self._services.store.run(
-            lambda store: _add_batch(store, creation, project_id=project_id, now=now)
-        )
+        batch = await self._services.change(lambda store: _add_batch(store, creation, project_id=project_id, now=now))
         return json_response(batch_shape(batch))
 
     async def list(self, request: Request) -> Response:
@@ -60,7 +58,7 @@ class BatchRoutes:
     async def cancel(self, request: Request) -> Response:
         """Stop a batch; POST /v1/batches/{batch_id}/cancel. Cancelling again answers the same batch."""
         project_id, batch_id, now = project_of(request), _batch_id(request), self._services.now()
-        batch = await self._services.store.run(lambda store: _cancel(store, batch_id, project_id=project_id, now=now))
+        batch = await self._services.change(lambda store: _cancel(store, batch_id, project_id=project_id, now=now))
         if batch is None:
             raise no_such_batch(batch_id)
         if batch.status not in _STOPPING:

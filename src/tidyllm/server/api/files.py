@@ -29,7 +29,7 @@ class FileRoutes:
     async def upload(self, request: Request) -> Response:
         """Store a file; POST /v1/files."""
         async with receive_file(request, self._services) as record:
-            await self._services.store.run(lambda store: store.add_file(record))
+            await self._services.change(lambda store: store.add_file(record))
         return json_response(file_shape(record))
 
     async def list(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class FileRoutes:
     async def delete(self, request: Request) -> Response:
         """Forget a file; DELETE /v1/files/{file_id}."""
         project_id, file_id, now = project_of(request), _file_id(request), self._services.now()
-        if not await self._services.store.run(lambda store: store.delete_file(project_id, file_id, now=now)):
+        if not await self._services.change(lambda store: store.delete_file(project_id, file_id, now=now)):
             raise no_such_file(file_id)
         return json_response(deleted_shape(file_id))
 

@@ -40,7 +40,7 @@ async def receive_file(request: Request, services: Services) -> AsyncIterator[Fi
         try:
             yield record
         except Exception:
-            # The store knows nothing of it. Where the caller was cancelled it may, and the pruner finds out.
+            # The store knows nothing of it.
             await on_disk(partial(services.blobs.delete, record.blob))
             raise
     finally:
