@@ -55,12 +55,12 @@ class Asking:
 
     def upload(self, name: str, content: bytes) -> Answer:
         """Upload a batch input file."""
-        body, headers = _form(name, content)
+        body, headers = form(name, content)
         return self.ask("POST", "/v1/files", body=body, headers=headers)
 
     def upload_half(self, name: str, content: bytes) -> None:
         """Begin an upload and go away in the middle of it."""
-        body, headers = _form(name, content)
+        body, headers = form(name, content)
         connection = self._connection()
         try:
             connection.putrequest("POST", "/v1/files")
@@ -100,7 +100,8 @@ class Asking:
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
-def _form(name: str, content: bytes) -> tuple[bytes, Mapping[str, str]]:
+def form(name: str, content: bytes) -> tuple[bytes, Mapping[str, str]]:
+    """Return the body of an upload of a batch input file, and the headers that it needs."""
     boundary = "boundary-of-a-crash-run"
     parts = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'.encode(),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.crash.asking import form
 from tests.crash.invariants import (
     ENDED,
     Batch,
@@ -27,7 +28,6 @@ REFUSED = "refused"
 """The name of a batch that asks for what cannot be."""
 A_DAY_AND_MORE_S = 90_000
 _RUNNING = ("validating", "in_progress")
-_BOUNDARY = "boundary"
 
 
 def custom_ids(name: str) -> list[str]:
@@ -60,13 +60,8 @@ class HttpApi:
         return status, json.loads(body)
 
     def upload(self, name: str, content: bytes) -> str:
-        parts = [
-            b'content-disposition: form-data; name="purpose"\r\n\r\nbatch',
-            b'content-disposition: form-data; name="file"; filename="%s.jsonl"\r\n\r\n%s' % (name.encode(), content),
-        ]
-        between = f"--{_BOUNDARY}\r\n".encode()
-        body = b"".join(between + part + b"\r\n" for part in parts) + f"--{_BOUNDARY}--\r\n".encode()
-        status, answer = self.ask("POST", "/files", body, kind=f"multipart/form-data; boundary={_BOUNDARY}")
+        body, headers = form(f"{name}.jsonl", content)
+        status, answer = self.ask("POST", "/files", body, kind=headers["content-type"])
         assert status == 200, answer
         return str(json.loads(answer)["id"])
 
