@@ -23,7 +23,7 @@ def test_a_provider_gives_a_model() -> None:
 
 
 def test_a_model_that_is_not_named_is_the_declared_one() -> None:
-    assert openai().name == openai.chat_model
+    assert openai().chat_name == openai.chat_model
     assert local().name is None
 
 
@@ -72,7 +72,7 @@ def test_the_site_of_a_model_has_its_headers() -> None:
 def test_an_option_that_there_is_not_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(SettingError, match="Did you mean 'temperature'"):
         openai("m", temprature=0)  # type: ignore[call-arg]
-    with pytest.raises(SettingError, match="There is: api_key, base_url"):
+    with pytest.raises(SettingError, match="There is: api, api_key, base_url"):
         openai("m", xyz=0)  # type: ignore[call-arg]
 
 

@@ -1,10 +1,10 @@
-"""What a dialect must answer: for chat, for files and for batches, as contracts; `dialects/` has one folder a family.
+"""What a dialect must answer, as contracts, one for each capability; `dialects/` has one folder a family.
 
 A dialect is pure: it turns values into requests and answers into values, and touches neither network nor disk.
 A capability that a family lacks is a contract that nobody there fulfils; there are no flags.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +12,13 @@ import msgspec
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.batch import Batch
+from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.file import FileInfo
 from tidyllm.core.message import Conversation
+from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Answer, Reply
-from tidyllm.core.wire import Call
+from tidyllm.core.wire import Call, Decoder
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every request."""
+    timeout_s: float = 600.0
+    """For each exchange; for a stream, for each silence."""
 
 
 class BatchPage(msgspec.Struct, frozen=True):
@@ -57,24 +61,85 @@ class ResultFile(msgspec.Struct, frozen=True):
     id: str
 
 
+class ReplyDecoder(Decoder, Protocol):
+    """Reads an answer that comes in pieces, and puts it together."""
+
+    @property
+    def problem(self) -> bytes | None:
+        """Return the error that the stream told of, as JSON; null where it told of none."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Return whether the answer came to its own end."""
+        ...
+
+    def reply(self) -> Reply:
+        """Return the answer that came, its model, tokens and all. Raises BadAnswerError where it is none."""
+        ...
+
+
 class ChatDialect(Protocol):
-    """How an API is asked for an answer to a conversation."""
+    """How an API is asked for an answer to a conversation; `dialects/asking.py` asks."""
+
+    @property
+    def api(self) -> str:
+        """Return the API's name, for `api=` where a provider has several: `chat_completions`."""
+        ...
 
     @property
     def path(self) -> str:
         """Return the API's endpoint for chat, as it stands in the lines of a batch."""
         ...
 
-    def body(self, model: str, conversation: Conversation, *, params: Params) -> dict[str, object]:
-        """Return the request's body. Raises SettingError for what the API cannot honour."""
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return what every request must say besides."""
+        ...
+
+    def url(self, site: Site, model: str, *, streamed: bool) -> str:
+        """Return where a request goes."""
+        ...
+
+    def body(
+        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+    ) -> dict[str, object]:
+        """Return the request's body. Raises SettingError for what the API cannot honour.
+
+        What is opaque in the conversation is this model's own: what is not was taken out.
+        """
         ...
 
     def read(self, body: bytes) -> Reply:
         """Return what a successful answer says. Raises BadAnswerError when it is not as documented."""
         ...
 
-    def ask(self, site: Site, conversation: Conversation, *, model: str, params: Params) -> Call[Reply]:
-        """Return the model's answer to a conversation, with all that is known of how it came."""
+    def decoder(self) -> ReplyDecoder:
+        """Return what reads one streamed answer."""
+        ...
+
+
+class EmbedDialect(Protocol):
+    """How an API turns texts into vectors."""
+
+    @property
+    def inputs_max(self) -> int:
+        """Return how many texts one request may hold."""
+        ...
+
+    def embed(self, site: Site, texts: Sequence[str], *, model: str, params: Params) -> Call[Embeddings]:
+        """Return one vector a text, in their order. Raises SettingError for parameters that do not go with it.
+
+        Raises BadAnswerError for an answer that has not one vector for each text.
+        """
+        ...
+
+
+class ModelsDialect(Protocol):
+    """How an API lists its models."""
+
+    def models(self, site: Site) -> Call[tuple[ModelInfo, ...]]:
+        """Return all models that the key may use, all pages of them, in the API's order."""
         ...
 
 

@@ -26,6 +26,7 @@ from tidyllm.core.errors import (
     ServerError,
     SettingError,
     StorageError,
+    StreamCutError,
     TidyllmError,
     TransportError,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ServerError",
     "SettingError",
     "StorageError",
+    "StreamCutError",
     "TidyllmError",
     "TransportError",
 ]

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 import os
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +14,9 @@ import msgspec
 from tidyllm.core.auth import Auth, Key
 from tidyllm.core.errors import SettingError
 from tidyllm.core.limits import BatchLimits
-from tidyllm.core.params import Params
-from tidyllm.core.url import checked_base_url
-from tidyllm.dialect import BatchDialect, ChatDialect, FilesDialect, Site
+from tidyllm.core.params import Effort, Params
+from tidyllm.core.url import checked_base_url, host_url
+from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect, Site
 
 _DECLARATIONS = "tidyllm.providers"
 
@@ -29,10 +30,24 @@ class Options(TypedDict, total=False):
     """Longest answer, in tokens, reasoning included."""
     top_p: float | None
     """Only the likeliest tokens that together have this probability."""
+    top_k: int | None
+    """Only so many of the likeliest tokens."""
     seed: int | None
     """For answers that repeat, as far as the provider can."""
     stop: str | Sequence[str] | None
     """Text, or texts, at which the answer ends."""
+    frequency_penalty: float | None
+    """Above 0 against words that were said often already."""
+    presence_penalty: float | None
+    """Above 0 against words that were said at all."""
+    effort: Effort | None
+    """How much the model thinks before it answers."""
+    thoughts: bool | None
+    """Whether the answer tells of the model's reasoning."""
+    logprobs: bool | int | None
+    """True to be told of each token how likely it was; a number for so many alternatives besides."""
+    model_family: str | None
+    """A model whose rules hold, where the name, as of a deployment, does not tell what it is."""
     extra: Mapping[str, object] | None
     """The provider's own fields, passed through as they are."""
     base_url: str | None
@@ -41,6 +56,10 @@ class Options(TypedDict, total=False):
     """Sent with every request; their values are never shown."""
     api_key: Key | None
     """The key, or a function that returns a fresh one; without it the environment is asked."""
+    timeout_s: float | None
+    """For each answer, in seconds, 600 unless said otherwise; for a streamed one, for each silence."""
+    api: str | None
+    """Which of the provider's APIs for chat is spoken, where it has several: `chat_completions`."""
 
 
 class Secret:
@@ -67,17 +86,30 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     docs: str
     """Where its documentation is."""
-    base_url: str
+    base_url: str | None = None
+    """Null where everybody has an address of their own."""
     base_url_env: str | None = None
     """Name of an environment variable that moves it elsewhere."""
+    base_url_end: str = ""
+    """What is added to the address of the environment, which names the host alone: `/openai/v1`."""
+    port: int | None = None
+    """The port of an address of the environment that names none, nor `http://`."""
     auth: Auth
     chat_model: str | None = None
     """The model that is meant when none is named."""
+    embed_model: str | None = None
+    """The model for embeddings that is meant when none is named."""
     checked: date | None = None
-    """When somebody last saw that `chat_model` is offered."""
+    """When somebody last saw that these models are offered."""
     chat: ChatDialect | None = None
+    chat_also: tuple[ChatDialect, ...] = ()
+    """Other APIs that it has for chat, for who asks by `api=`."""
+    embed: EmbedDialect | None = None
+    models: ModelsDialect | None = None
     files: FilesDialect | None = None
     batch: BatchDialect | None = None
+    batch_chat: ChatDialect | None = None
+    """What the lines of its batches speak, where that is not `chat`."""
     batch_limits: BatchLimits | None = None
 
     def __call__(self, model: str | None = None, **options: Unpack[Options]) -> "Model":
@@ -88,27 +120,33 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             hint = _nearest(unknown[0], [*Options.__annotations__])
             raise SettingError(f"{self.name}() has no option {unknown[0]!r}.{hint}")
-        stop = options.get("stop")
-        params = Params(
-            temperature=_as_float(options.get("temperature")),
-            max_tokens=options.get("max_tokens"),
-            top_p=_as_float(options.get("top_p")),
-            seed=options.get("seed"),
-            stop=(stop,) if isinstance(stop, str) else None if stop is None else tuple(stop),
-            extra=_checked_extra(options.get("extra") or {}),
-        )
-        key = options.get("api_key")
+        key, timeout_s = options.get("api_key"), options.get("timeout_s")
+        if timeout_s is not None and not 0 < timeout_s < math.inf:
+            raise SettingError(f"timeout_s= must be above 0 seconds, not {timeout_s}.")
         return Model(
             provider=self,
-            name=model or self.chat_model,
-            params=params,
+            name=model,
+            params=_params(options),
             base_url=checked_base_url(options.get("base_url") or self._base_url()),
             headers=tuple((name, Secret(value)) for name, value in (options.get("headers") or {}).items()),
             key=None if key is None else Secret(key),
+            timeout_s=timeout_s,
+            api=self._checked_api(options.get("api")),
         )
 
     def _base_url(self) -> str:
-        return (os.environ.get(self.base_url_env) if self.base_url_env else None) or self.base_url
+        moved = os.environ.get(self.base_url_env) if self.base_url_env else None
+        if moved:
+            return host_url(moved, port=self.port) + self.base_url_end
+        if self.base_url is None:
+            raise SettingError(f"{self.name} has no address of its own: give base_url=, or set {self.base_url_env}.")
+        return self.base_url
+
+    def _checked_api(self, api: str | None) -> str | None:
+        known = [dialect.api for dialect in (self.chat, *self.chat_also) if dialect is not None]
+        if api is not None and api not in known:
+            raise SettingError(f"{self.name} has no API {api!r}.{_nearest(api, known)}")
+        return api
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,26 +154,44 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: Provider
     name: str | None
-    """Null where the provider has no default and only needs none, as for a list of batches."""
+    """As it was named; null for the provider's usual one, or where none is needed, as for a list of batches."""
     params: Params
     base_url: str
     """Without a slash at its end."""
     headers: tuple[tuple[str, Secret], ...] = ()
     key: Secret | None = None
+    timeout_s: float | None = None
+    """Null for the usual time."""
+    api: str | None = None
+    """Null for the provider's usual API."""
+
+    @property
+    def chat_name(self) -> str | None:
+        """Return which model chats; null where none was named and none is usual."""
+        return self.name or self.provider.chat_model
+
+    @property
+    def chat(self) -> ChatDialect | None:
+        """Return how it is spoken with; null where the provider has no chat."""
+        return next(
+            (one for one in self.provider.chat_also if one.api == self.api),
+            self.provider.chat,
+        )
 
     @property
     def site(self) -> Site:
         """Return where its requests go; it holds the values of `headers`, so it is not for showing."""
         headers = tuple((name, str(secret.value)) for name, secret in self.headers)
-        return Site(provider=self.provider.name, base_url=self.base_url, auth=self.provider.auth, headers=headers)
+        site = Site(provider=self.provider.name, base_url=self.base_url, auth=self.provider.auth, headers=headers)
+        return site if self.timeout_s is None else msgspec.structs.replace(site, timeout_s=self.timeout_s)
 
     def __repr__(self) -> str:
-        given = [] if self.name is None else [repr(self.name)]
+        given = [] if self.chat_name is None else [repr(self.chat_name)]
         options = [f"{name}={value!r}" for name, value in self._options()]
         return f"{self.provider.name}({', '.join(given + options)})"
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        return [("name", self.name), *self._options()]
+        return [("name", self.chat_name), *self._options()]
 
     def _options(self) -> Iterator[tuple[str, object]]:
         """Yield what was set, as it may be shown."""
@@ -144,6 +200,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
                 yield name, value
         if self.base_url != self.provider.base_url:
             yield "base_url", self.base_url
+        for name, value in (("timeout_s", self.timeout_s), ("api", self.api)):
+            if value is not None:
+                yield name, value
         if self.headers:
             yield "headers", dict(self.headers)
         if self.key is not None:
@@ -151,13 +210,30 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_provider(name: str) -> Provider:
-    """Return the provider of that name. Raises SettingError naming the nearest one."""
-    known = [module.name for module in pkgutil.iter_modules(importlib.import_module(_DECLARATIONS).__path__)]
-    if name not in known:
-        raise SettingError(f"There is no provider {name!r}.{_nearest(name, known)}")
-    found = getattr(importlib.import_module(f"{_DECLARATIONS}.{name}"), name)
-    assert isinstance(found, Provider)  # noqa: S101 - the conformance of a declaration, which a test checks for all
+    """Return the provider of that name: one of ours, or one that an installed package adds.
+
+    A package adds a provider by an entry point of the group `tidyllm.providers` that names the `Provider`. Raises
+    SettingError naming the nearest one.
+    """
+    ours = provider_names()
+    if name in ours:
+        found = getattr(importlib.import_module(f"{_DECLARATIONS}.{name}"), name)
+    else:
+        # Imported here: it takes 16 ms, and few look for a provider that is not ours.
+        from importlib.metadata import entry_points  # noqa: PLC0415 - for that reason
+
+        added = {entry.name: entry for entry in entry_points(group=_DECLARATIONS)}
+        if name not in added:
+            raise SettingError(f"There is no provider {name!r}.{_nearest(name, [*ours, *added])}")
+        found = added[name].load()
+    if not isinstance(found, Provider):
+        raise SettingError(f"What an installed package adds as the provider {name!r} is none: {found!r}.")
     return found
+
+
+def provider_names() -> list[str]:
+    """Return the names of our own providers."""
+    return [module.name for module in pkgutil.iter_modules(importlib.import_module(_DECLARATIONS).__path__)]
 
 
 def resolve_model(given: Model | str) -> Model:
@@ -177,6 +253,27 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     """Return a hint, with a space before it: the nearest of the known words, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else f" There is: {', '.join(sorted(known))}."
+
+
+def _params(options: Options) -> Params:
+    stop, logprobs = options.get("stop"), options.get("logprobs")
+    if isinstance(logprobs, bool):
+        logprobs = 0 if logprobs else None
+    return Params(
+        temperature=_as_float(options.get("temperature")),
+        max_tokens=options.get("max_tokens"),
+        top_p=_as_float(options.get("top_p")),
+        top_k=options.get("top_k"),
+        seed=options.get("seed"),
+        stop=(stop,) if isinstance(stop, str) else None if stop is None else tuple(stop),
+        frequency_penalty=_as_float(options.get("frequency_penalty")),
+        presence_penalty=_as_float(options.get("presence_penalty")),
+        effort=options.get("effort"),
+        thoughts=options.get("thoughts"),
+        logprobs=logprobs,
+        model_family=options.get("model_family"),
+        extra=_checked_extra(options.get("extra") or {}),
+    )
 
 
 def _as_float(value: float | None) -> float | None:

@@ -10,6 +10,7 @@ import pytest
 
 from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, using
 from tidyllm.client.chat import IN_FLIGHT_MAX
+from tidyllm.client.preview import Preview
 from tidyllm.core.errors import BadAnswerError, BadRequestError, PartlyFailedError, RateLimitError, SettingError
 from tidyllm.core.message import AssistantTurn, UserTurn
 from tidyllm.core.reply import Reply
@@ -204,14 +205,15 @@ def test_a_dry_run_shows_what_would_be_sent_and_no_secret() -> None:
     shouter = Shouter()
     provider = openai("m", api_key="sk-secret", headers={"x-token": "secret"})
     with using(shouter):
-        request = assert_type(chat("Hi", provider, dry_run=True), Request)
-        several = assert_type(chat(["Hi", "Ho"], provider, dry_run=True), list[Request])
+        request = assert_type(chat("Hi", provider, dry_run=True), Preview)
+        several = assert_type(chat(["Hi", "Ho"], provider, dry_run=True), list[Preview])
     assert shouter.asked == []
     assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/chat/completions")
-    assert isinstance(request.body, bytes)
-    assert json.loads(request.body) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    assert request.headers == (("x-token", "…"), ("content-type", "application/json"))
-    assert "secret" not in repr(request)
+    assert request.body == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    hidden = (("authorization", "Bearer …"), ("x-token", "…"))
+    assert request.headers == (*hidden, ("content-type", "application/json"))
+    assert "secret" not in repr(request) + str(request)
+    assert str(request).startswith("POST https://api.openai.com/v1/chat/completions\nauthorization: Bearer …\n")
     assert several[0] == request
     assert len(several) == 2
 
@@ -221,8 +223,8 @@ def test_the_asynchronous_twin_does_the_same() -> None:
         with using(Shouter()):
             one = assert_type(await achat("a", local("m")), LLMMessage)
             two = assert_type(await achat(["a", "b"], local("m")), list[LLMMessage])
-            request = assert_type(await achat("a", local("m"), dry_run=True), Request)
-            several = assert_type(await achat(["a"], local("m"), dry_run=True), list[Request])
+            request = assert_type(await achat("a", local("m"), dry_run=True), Preview)
+            several = assert_type(await achat(["a"], local("m"), dry_run=True), list[Preview])
         assert one.reply() == "A"
         assert [talk.reply() for talk in two] == ["A", "B"]
         assert several == [request]

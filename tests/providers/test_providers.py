@@ -17,12 +17,14 @@ def test_a_declaration_is_whole(name: str) -> None:
     assert provider.name == name
     assert provider.docs
     assert provider.auth.env
-    assert not provider.base_url.endswith("/")
-    assert (provider.chat_model is None) == (provider.checked is None)
+    assert provider.base_url is None or not provider.base_url.endswith("/")
+    assert provider.base_url is not None or provider.base_url_env is not None
+    assert (provider.chat_model or provider.embed_model) is None or provider.checked is not None
     assert (provider.batch is None) == (provider.batch_limits is None)
 
 
 def test_the_local_server_needs_no_key_and_is_on_this_machine() -> None:
     local = find_provider("local")
     assert not local.auth.required
+    assert local.base_url is not None
     assert local.base_url.startswith("http://127.0.0.1:")

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 import msgspec
 
-from tidyllm.client.calls import first_request, shown_site, transport_for
+from tidyllm.client.calls import shown_site, transport_for
+from tidyllm.client.preview import Preview, preview
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
+from tidyllm.core.crossing import Listener, left_behind
 from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
-from tidyllm.core.wire import Call, Request
-from tidyllm.dialect import Site
+from tidyllm.core.wire import Call
+from tidyllm.dialects.asking import Asked, ask
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.drive import adrive_all, drive_all
 
@@ -96,12 +98,12 @@ def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[Fals
 @overload
 def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
 @overload
-def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Request: ...
+def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
 @overload
-def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Request]: ...
+def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Preview]: ...
 def chat(
     data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
-) -> LLMMessage | list[LLMMessage] | Request | list[Request]:
+) -> LLMMessage | list[LLMMessage] | Preview | list[Preview]:
     """Have a conversation answered, and return it with the answer as one more turn.
 
         chat("Who was Konrad Zuse?", openai()).reply()
@@ -115,9 +117,9 @@ def chat(
     asked = resolve_model(provider)
     talks = _opened(data)
     if dry_run:
-        requests = _planned(talks, asked)
-        return requests if isinstance(data, list) else requests[0]
-    calls = _calls(talks, asked, site=asked.site)
+        previews = _planned(talks, asked)
+        return previews if isinstance(data, list) else previews[0]
+    calls = _calls(talks, asked)
     answered = _unless_failed(drive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
@@ -127,19 +129,19 @@ async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Liter
 @overload
 async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
 @overload
-async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Request: ...
+async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
 @overload
-async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Request]: ...
+async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Preview]: ...
 async def achat(
     data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
-) -> LLMMessage | list[LLMMessage] | Request | list[Request]:
+) -> LLMMessage | list[LLMMessage] | Preview | list[Preview]:
     """Do what `chat` does."""
     asked = resolve_model(provider)
     talks = _opened(data)
     if dry_run:
-        requests = _planned(talks, asked)
-        return requests if isinstance(data, list) else requests[0]
-    calls = _calls(talks, asked, site=asked.site)
+        previews = _planned(talks, asked)
+        return previews if isinstance(data, list) else previews[0]
+    calls = _calls(talks, asked)
     answered = _unless_failed(await adrive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
@@ -164,14 +166,16 @@ def _opened_one(given: object) -> LLMMessage:
     )
 
 
-def _calls(talks: Sequence[LLMMessage], model: Model, *, site: Site) -> list[Call[LLMMessage]]:
-    dialect, name = chat_of(model), name_of(model)
-    return [_answered(talk, dialect.ask(site, talk, model=name, params=model.params)) for talk in talks]
+def _calls(talks: Sequence[LLMMessage], model: Model) -> list[Call[LLMMessage]]:
+    asked = Asked(dialect=chat_of(model), site=model.site, model=name_of(model), params=model.params)
+    return [_answered(talk, ask(asked, talk)) for talk in talks]
 
 
-def _planned(talks: Sequence[LLMMessage], model: Model) -> list[Request]:
-    """Return what would be sent, with the values of the user's own headers left out."""
-    return [first_request(call) for call in _calls(talks, model, site=shown_site(model))]
+def _planned(talks: Sequence[LLMMessage], model: Model) -> list[Preview]:
+    """Return what would be sent, and what of each conversation the model would not be told."""
+    listener = Listener(model.provider.name, name_of(model))
+    asked = Asked(dialect=chat_of(model), site=shown_site(model), model=listener.model, params=model.params)
+    return [preview(ask(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
 
 
 def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:

@@ -9,7 +9,7 @@ import msgspec
 
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, file_name, job_folder, job_key
 from tidyllm.client.rows import row_ids
-from tidyllm.client.targets import Target, batches_of, chat_of, files_of
+from tidyllm.client.targets import Target, batch_chat_of, batches_of, files_of
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import sync_folder
@@ -84,7 +84,7 @@ def _adopt(target: Target, clock: Clock) -> Call[JobFolder]:
                 parts={},
                 provider=target.model.provider.name,
                 base_url=target.model.base_url,
-                model=target.model.name,
+                model=target.model.chat_name,
                 kind=None,
                 created_at=clock.now(),
                 remotes=(Remote(token="", requests=batch.counts.total, batch=batch),),
@@ -169,7 +169,7 @@ def _raw_answers(folder: JobFolder, record: JobRecord, *, model: Model) -> Itera
 
 
 def _answers_in(path: Path, model: Model) -> Iterator[Answer]:
-    batches, read = batches_of(model), chat_of(model).read
+    batches, read = batches_of(model), batch_chat_of(model).read
     with path.open("rb") as lines:
         for line in read_lines(lines):
             try:

@@ -10,7 +10,7 @@ from tidyllm.client.calls import first_request, shown_site
 from tidyllm.client.disk import replacing, write_durably
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, job_folder, job_key, refuse_change
 from tidyllm.client.rows import asker, row_ids
-from tidyllm.client.targets import batches_of, chat_of, files_of, name_of
+from tidyllm.client.targets import batch_chat_of, batches_of, files_of, name_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request
@@ -68,7 +68,7 @@ def prepare(
 
     batches_of(model)
     files_of(model)
-    chat = chat_of(model)
+    chat = batch_chat_of(model)
     table = read_table(data)
     if table.height == 0:
         raise SettingError("The table has no rows: there is nothing to send.")
@@ -76,7 +76,7 @@ def prepare(
     parts: dict[str, object] = {
         "provider": model.provider.name,
         "base_url": model.base_url,
-        "model": model.name,
+        "model": model.chat_name,
         "path": chat.path,
         "parameters": model.params,
         "prompt": prompt,
@@ -135,11 +135,11 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
 def order_of(record: JobRecord, model: Model, *, input_file_id: str) -> BatchOrder:
     """Return what the job's batch is made of, with the token by which it can be found again."""
     notes = {JOB_NOTE: record.name, TOKEN_NOTE: record.remotes[0].token}
-    return BatchOrder(input_file_id=input_file_id, path=chat_of(model).path, metadata=notes)
+    return BatchOrder(input_file_id=input_file_id, path=batch_chat_of(model).path, metadata=notes)
 
 
 def _lines(table: "Table", model: Model, *, prompt: str | None, system: str | None) -> Iterator[bytes]:
-    name, chat, batches = name_of(model), chat_of(model), batches_of(model)
+    name, chat, batches = name_of(model), batch_chat_of(model), batches_of(model)
     ask = asker(prompt, system, columns=table.columns)
     for custom_id, conversation in zip(row_ids(table.height), ask(table.rows()), strict=True):
         body = chat.body(name, conversation, params=model.params)
@@ -171,7 +171,7 @@ def _intent(prepared: Prepared, *, created_at: float, token: str) -> JobRecord:
         parts=prepared.parts,
         provider=prepared.model.provider.name,
         base_url=prepared.model.base_url,
-        model=prepared.model.name,
+        model=prepared.model.chat_name,
         kind=prepared.table.kind,
         created_at=created_at,
         remotes=(Remote(token=token, requests=len(prepared.lines)),),

@@ -4,7 +4,7 @@ import msgspec
 
 from tidyllm.client.jobs import Job, JobFolder, batch_ids, find_job, model_of
 from tidyllm.core.errors import JobError, JobNotFoundError, SettingError
-from tidyllm.dialect import BatchDialect, ChatDialect, FilesDialect
+from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect
 from tidyllm.provider import Model, resolve_model
 
 
@@ -55,17 +55,48 @@ def files_of(model: Model) -> FilesDialect:
 
 def chat_of(model: Model) -> ChatDialect:
     """Return how the provider speaks of chat. Raises SettingError where it has none."""
-    if model.provider.chat is None:
+    if model.chat is None:
         raise SettingError(f"{model.provider.name} has no chat.")
-    return model.provider.chat
+    return model.chat
+
+
+def batch_chat_of(model: Model) -> ChatDialect:
+    """Return what the lines of the provider's batches speak. Raises SettingError where that is not what was asked."""
+    chat = model.provider.batch_chat or chat_of(model)
+    if model.api not in (None, chat.api):
+        raise SettingError(f"Batches of {model.provider.name} speak {chat.api}: leave api= out, or say so.")
+    return chat
+
+
+def embed_of(model: Model) -> EmbedDialect:
+    """Return how the provider makes embeddings. Raises SettingError where it makes none."""
+    if model.provider.embed is None:
+        raise SettingError(f"{model.provider.name} has no embeddings; openai(), mistral() and voyage() have.")
+    return model.provider.embed
+
+
+def models_of(model: Model) -> ModelsDialect:
+    """Return how the provider lists its models. Raises SettingError where it does not."""
+    if model.provider.models is None:
+        raise SettingError(f"{model.provider.name} has no list of models; its documentation: {model.provider.docs}.")
+    return model.provider.models
 
 
 def name_of(model: Model) -> str:
-    """Return which of the provider's models is meant. Raises SettingError where none was named and none is usual."""
-    if model.name is None:
+    """Return which of the provider's models chats. Raises SettingError where none was named and none is usual."""
+    return _named(model, model.chat_name)
+
+
+def embed_name_of(model: Model) -> str:
+    """Return which of the provider's models makes embeddings; as `name_of`."""
+    return _named(model, model.name or model.provider.embed_model)
+
+
+def _named(model: Model, name: str | None) -> str:
+    if name is None:
         provider = model.provider.name
         raise SettingError(f'{provider} has no model of its own choice: name one, {provider}("…").')
-    return model.name
+    return name
 
 
 def _of_job(folder: JobFolder, given: Model | None) -> Target:

@@ -14,6 +14,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
 
     env: str
     """Name of the environment variable that holds the key."""
+    env_also: tuple[str, ...] = ()
+    """Names that are looked at when that one is not set."""
     header: str = "authorization"
     prefix: str = "Bearer "
     """What stands before the key in the header."""

@@ -7,16 +7,17 @@
     * ConnectError            the connection was refused or never stood: the request was not sent
     * AnswerTimeoutError      the time was up; the request may have been carried out
     * BrokenConnectionError   the connection broke off; the request may have been carried out
+      * StreamCutError        a streamed answer ended before its end; `text` is what had come of it
     * BodyTooLargeError       the answer's body passed its cap and was abandoned
   * ApiError                  the API answered with an error
     * BadRequestError         400, 413 or 422: this request will never be accepted as it is
     * AuthError               401: the key is wrong or missing
     * PermissionDeniedError   403: the key may not do this
-    * NotFoundError           404
+    * NotFoundError           404 or 410
     * ConflictError           409
     * RateLimitError          429: too fast; `retry_after_s` says how long to wait, where known
-    * QuotaError              429 that waiting does not cure: no credit, spend cap
-    * ServerError             500 and above, and 408
+    * QuotaError              402, or a 429 that waiting does not cure: no credit, a spend cap, a day's quota
+    * ServerError             500 and above, 408 and 424
   * PartlyFailedError         some of several conversations were not answered; `results` has those that were
   * BadAnswerError            the API answered with success, but not with what its documentation says
   * JobError                  a job on disk and what was asked of it do not go together
@@ -62,6 +63,14 @@ class AnswerTimeoutError(TransportError):
 
 class BrokenConnectionError(TransportError):
     """The connection broke off in mid-request or mid-answer; the request may have been carried out."""
+
+
+class StreamCutError(BrokenConnectionError):
+    """A streamed answer ended before its end. `text` is what had come of it; it may have been paid for."""
+
+    def __init__(self, message: str, *, url: str, text: str = "") -> None:
+        super().__init__(message, url=url)
+        self.text = text
 
 
 class BodyTooLargeError(TransportError):
@@ -110,7 +119,7 @@ class PermissionDeniedError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: there is no such thing, or not for this key."""
+    """404 or 410: there is no such thing, or not for this key."""
 
 
 class ConflictError(ApiError):
@@ -122,11 +131,11 @@ class RateLimitError(ApiError):
 
 
 class QuotaError(ApiError):
-    """429 that waiting does not cure: no credit left, or a spend cap."""
+    """402, or a 429 that waiting does not cure: no credit left, a spend cap, or a day's quota."""
 
 
 class ServerError(ApiError):
-    """500 and above, and 408: the API's own fault."""
+    """500 and above, 408 and 424: the API's own fault."""
 
 
 class BadAnswerError(TidyllmError):
@@ -204,12 +213,15 @@ class JournalError(StorageError):
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: BadRequestError,
     401: AuthError,
+    402: QuotaError,
     403: PermissionDeniedError,
     404: NotFoundError,
     408: ServerError,
     409: ConflictError,
+    410: NotFoundError,
     413: BadRequestError,
     422: BadRequestError,
+    424: ServerError,
     429: RateLimitError,
 }
 _SERVER_FAULT = 500

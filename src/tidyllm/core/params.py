@@ -1,6 +1,11 @@
 """What a user may ask of a model's answer: one vocabulary for every provider."""
 
+from typing import Literal, TypeAlias
+
 import msgspec
+
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""How much a model may think before it answers."""
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -12,9 +17,23 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Longest answer, in tokens, reasoning included."""
     top_p: float | None = None
     """Only the likeliest tokens that together have this probability."""
+    top_k: int | None = None
+    """Only so many of the likeliest tokens."""
     seed: int | None = None
     """For answers that repeat, as far as the provider can."""
     stop: tuple[str, ...] | None = None
     """Texts at which the answer ends."""
+    frequency_penalty: float | None = None
+    """Above 0 against words that were said often already."""
+    presence_penalty: float | None = None
+    """Above 0 against words that were said at all."""
+    thoughts: bool | None = None
+    """Whether the answer tells of the model's reasoning."""
+    effort: Effort | None = None
+    """How much the model thinks before it answers."""
+    logprobs: int | None = None
+    """Tell of each token how likely it was, and so many alternatives; 0 for none."""
+    model_family: str | None = None
+    """A model whose rules hold, where the name, as of a deployment, does not tell what it is."""
     extra: dict[str, object] = {}
     """The provider's own fields, passed through as they are."""

@@ -28,10 +28,42 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     url: str | None = None
     title: str | None = None
+    quote: str | None = None
+    """What the source says, in its words."""
     start: int | None = None
     """Where in the answer's text the cited passage begins, in characters from 0."""
     end: int | None = None
     """Where it ends; the character there is no part of it."""
+
+
+class Likely(msgspec.Struct, frozen=True):
+    """A token, and how likely it was."""
+
+    token: str
+    logprob: float
+    """Natural logarithm of its probability."""
+
+
+class TokenLikelihood(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token of an answer, how likely it was, and what else it could have been."""
+
+    token: str
+    logprob: float
+    """Natural logarithm of its probability."""
+    alternatives: tuple[Likely, ...] = ()
+    """The likeliest tokens in its place, itself among them."""
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """Data of a provider's own that mean something to it alone: signed or encrypted thoughts.
+
+    They are kept, and given back with the conversation to the model that they came from and to no other.
+    """
+
+    api: str
+    """The `api` of the dialect that reads them."""
+    data: object
+    """As JSON has it."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,14 +87,22 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those of `tokens_in` that the provider had kept from an earlier request."""
     tokens_reasoning: int | None = None
     """Those of `tokens_out` that were spent on reasoning."""
+    cost: float | None = None
+    """In US dollars; null where the price is not known."""
+    logprobs: tuple[TokenLikelihood, ...] = ()
+    """How likely each token was, where that was asked for."""
     id: str | None = None
     """The provider's name for this answer."""
     request_id: str | None = None
     """What to name when asking the provider about it."""
     provider: str | None = None
     """The name of the provider that was asked."""
+    asked: str | None = None
+    """The model, spelled as it was asked for."""
     seconds: float | None = None
     """From sending the request to the answer's last byte."""
+    opaque: Opaque | None = None
+    """What only this model of this provider can read, to be given back to it."""
     body: bytes = b""
     """The answer as it came, for what is not read out of it; empty in a batch, whose result files keep it."""
 
@@ -72,7 +112,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         told = msgspec.structs.asdict(self)
-        return [(name, value) for name, value in told.items() if name != "body" and value not in (None, ())]
+        return [(name, value) for name, value in told.items() if name not in _HIDDEN and value not in (None, ())]
 
     @property
     def outcome(self) -> Outcome:
@@ -82,6 +122,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.finish == "length":
             return Outcome.TRUNCATED
         return Outcome.INVALID if self.text is None else Outcome.OK
+
+
+_HIDDEN = frozenset({"body", "opaque", "logprobs"})
+"""What is too long for a person to read."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,7 @@
-"""How long an API asks to wait, and the refusals that no waiting cures."""
+"""How long an API asks to wait, by the headers of its answer."""
 
 import math
 from collections.abc import Mapping
-
-QUOTA_CODES = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-"""Codes and types of a 429 that is final; spec/openai-batch 4.8 and 5.3."""
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:

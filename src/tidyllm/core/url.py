@@ -19,3 +19,16 @@ def checked_base_url(url: str, *, called: str = "The base URL") -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
         raise SettingError(f"{called} must be like http://127.0.0.1:8000/v1, and not {url!r}.")
     return url.rstrip("/")
+
+
+def host_url(address: str, *, port: int | None) -> str:
+    """Return the URL that an address means: one without `http://` has the port that is usual, unless it names one.
+
+    `0.0.0.0` is where a server listens, which clients reach at 127.0.0.1; spec/ollama 1.
+    """
+    if port is None or "://" in address:
+        return address.rstrip("/")
+    host, _, path = address.partition("/")
+    name, colon, given = host.partition(":")
+    name = "127.0.0.1" if name in ("0.0.0.0", "") else name  # noqa: S104 - nothing listens here
+    return f"http://{name}:{given if colon else port}{'/' + path if path else ''}".rstrip("/")

@@ -1,9 +1,9 @@
 """Requests, responses, and the generators that exchange them: HTTP as plain values."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -41,6 +41,19 @@ class Multipart(msgspec.Struct, frozen=True):
 Body: TypeAlias = bytes | Path | Multipart | None
 
 
+class Decoder(Protocol):
+    """Reads an answer that comes in pieces; pure, and never raises for what the answer holds."""
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the answer has said that it is at its end, or that it failed: nothing more is to come."""
+        ...
+
+    def feed(self, data: bytes) -> Sequence[str]:
+        """Return the pieces of text that these bytes complete."""
+        ...
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, unsigned: the driver adds the key as it sends."""
 
@@ -52,11 +65,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | None = None
     repeat: Repeat = Repeat.ALWAYS
     timeout_s: float = 600.0
-    """For the whole exchange, from connecting to the last byte; with `sink`, for each silence instead."""
+    """For the whole exchange, from connecting to the last byte; with `sink` or `receive`, for each silence instead."""
     body_bytes_max: int = 64 * MIB
     """Cap on the answer's body, counted after decompression; with `sink` it caps only error answers."""
     sink: Path | None = None
     """Where a large successful answer is written as it comes; the response then has an empty body."""
+    decoder: Callable[[], Decoder] | None = None
+    """Makes what reads the answer while it comes, for whoever watches; the response has its whole body all the same."""
+    receive: Callable[[bytes], bool] | None = None
+    """Set by the driver: called with each run of bytes of a successful answer; false ends the exchange there."""
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

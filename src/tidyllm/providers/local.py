@@ -4,7 +4,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.wire import MIB
 from tidyllm.dialects.openai.batch import Batches
-from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.dialects.openai.files import Files
 from tidyllm.provider import Provider
 
@@ -15,7 +15,7 @@ local = Provider(
     base_url_env="TIDYLLM_BASE_URL",
     auth=Auth(env="TIDYLLM_API_KEY", required=False),
     # The endpoints behind it are many, and not all know the newer name.
-    chat=ChatCompletions(max_tokens_field="max_tokens"),
+    chat=ChatCompletions(rules=LENIENT),
     files=Files(),
     batch=Batches(),
     # What the server accepts unless it is set up otherwise.

@@ -4,21 +4,39 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.limits import BatchLimits
+from tidyllm.core.rules import Family, refused
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.files import Files
 from tidyllm.provider import Provider
 
+# Reasoning models refuse what steers the choice of tokens, unless they do not reason; spec/openai-chat 3.2.
+_REASONING = ("o[0-9]*", "gpt-5*", "gpt-6*")
+_STEERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop")
+_FAMILIES = (
+    Family(
+        models=_REASONING,
+        rules=refused(
+            *_STEERS, why='It reasons: effort= steers it; with effort="none", where it has that, this works.'
+        ),
+        unless_effort="none",
+    ),
+)
+
+_CHAT = ChatCompletions(families=_FAMILIES)
+
 openai = Provider(
     name="openai",
     docs="https://developers.openai.com/api/docs",
     base_url="https://api.openai.com/v1",
+    base_url_env="OPENAI_BASE_URL",
     auth=Auth(env="OPENAI_API_KEY"),
     chat_model="gpt-6.2-sol",
     checked=date(2026, 11, 23),
-    chat=ChatCompletions(),
+    chat=_CHAT,
     files=Files(),
     batch=Batches(),
+    batch_chat=_CHAT,
     # 50,000 requests and 200 MB, whose unit is not stated: the smaller reading is safe; spec/openai-batch 4.1.
     batch_limits=BatchLimits(requests_max=50_000, input_bytes_max=200_000_000),
 )

@@ -6,7 +6,9 @@ One file holds one exchange, as JSON:
      "request": {"method": "GET", "url": "https://api.openai.com/v1/batches?limit=20", "body": ...},
      "response": {"status": 200, "headers": {...}, "body": ...}}
 
-A body is JSON as it stands, or a string that is the body's text. A request's body is left out where it does not matter.
+A body is JSON as it stands, or a string that is the body's text; in place of a response's `body`, `lines` has the lines
+of a text, each with its line end left out, as of a stream. A request's body is left out where it does not matter. What
+else a file says of the exchange under `note` is for whoever reads it.
 """
 
 from collections.abc import Mapping
@@ -41,12 +43,20 @@ class _Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: int
     headers: dict[str, str] = {}
     body: msgspec.Raw = msgspec.Raw()
+    lines: list[str] | None = None
+
+    def content(self) -> bytes:
+        if self.lines is not None:
+            return "".join(f"{line}\n" for line in self.lines).encode()
+        body = bytes(self.body) if _is_stated(self.body) else b""
+        return msgspec.json.decode(body, type=str).encode() if body.startswith(b'"') else body
 
 
 class _Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     request: _Asked
     response: _Answered
+    note: object = None
 
 
 class Player:
@@ -91,6 +101,11 @@ def play(*paths: str | PathLike[str]) -> Player:
     return Player({str(path): _load(Path(path)) for path in paths})
 
 
+def content_of(path: str | PathLike[str]) -> bytes:
+    """Return the body that the exchange in this file is answered with; raise SettingError as `play` does."""
+    return _load(Path(path)).response.content()
+
+
 def _load(path: Path) -> _Exchange:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Exchange)
@@ -125,9 +140,7 @@ def _equal(stated: msgspec.Raw, request: Request) -> bool:
 
 
 def _respond(answered: _Answered, request: Request) -> Response:
-    body = bytes(answered.body) if _is_stated(answered.body) else b""
-    if body.startswith(b'"'):
-        body = msgspec.json.decode(body, type=str).encode()
+    body = answered.content()
     headers = {name.lower(): value for name, value in answered.headers.items()}
     response = Response(status=answered.status, headers=headers, body=body)
     if request.sink is None or not response.ok:

@@ -26,7 +26,7 @@ class Keys:
         if auth is None:
             return ()
         given = self._given() if callable(self._given) else self._given
-        key = (given if given is not None else self._environment.get(auth.env, "")).strip()
+        key = (self._found(auth) if given is None else given).strip()
         if key:
             _check(key)
             return ((auth.header, auth.prefix + key),)
@@ -35,6 +35,10 @@ class Keys:
         if given is not None:
             raise MissingKeyError("The API key that was given is empty.")
         raise MissingKeyError(f"No API key: set the environment variable {auth.env}, or give api_key=.")
+
+    def _found(self, auth: Auth) -> str:
+        found = (self._environment.get(name, "") for name in (auth.env, *auth.env_also))
+        return next(filter(None, found), "")
 
 
 def _check(key: str) -> None:

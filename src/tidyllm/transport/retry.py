@@ -5,7 +5,8 @@ from collections.abc import Callable
 import msgspec
 
 from tidyllm.core.errors import BodyTooLargeError, ConnectError, TransportError
-from tidyllm.core.retry_after import QUOTA_CODES, retry_after_s
+from tidyllm.core.problem import problem_in_success, read_problem
+from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Repeat, Request, Response
 
 _TIMED_OUT = 408
@@ -39,12 +40,14 @@ def should_retry(request: Request, outcome: Response | TransportError) -> bool:
         if request.repeat is Repeat.IF_NOT_SENT:
             return isinstance(outcome, ConnectError)
         return not isinstance(outcome, BodyTooLargeError)
-    if outcome.ok or _is_final(outcome):
+    problem = problem_in_success(outcome.body) if outcome.ok else read_problem(outcome.body)
+    if problem is None or problem.final:
         return False
+    status = (problem.status or 0) if outcome.ok else outcome.status
     asked = outcome.headers.get("x-should-retry", "").lower()
-    if asked == "false" or (request.repeat is Repeat.IF_NOT_SENT and outcome.status != _TOO_MANY):
+    if asked == "false" or (request.repeat is Repeat.IF_NOT_SENT and status != _TOO_MANY):
         return False
-    return asked == "true" or outcome.status in (_TIMED_OUT, _TOO_MANY) or outcome.status >= _SERVER_FAULT
+    return asked == "true" or status in (_TIMED_OUT, _TOO_MANY) or status >= _SERVER_FAULT
 
 
 def delay_s(
@@ -62,7 +65,7 @@ def delay_s(
     """
     if attempt >= policy.attempts_max:
         return None
-    asked = retry_after_s(outcome.headers, now=now) if isinstance(outcome, Response) else None
+    asked = _asked_s(outcome, now=now) if isinstance(outcome, Response) else None
     if asked is None:
         doubled: float = policy.delay_first_s * 2.0 ** (attempt - 1)
         return min(doubled, policy.delay_max_s) * (1 - _JITTER * random())
@@ -71,14 +74,7 @@ def delay_s(
     return asked + min(asked, policy.delay_first_s) * _JITTER * random()
 
 
-def _is_final(answer: Response) -> bool:
-    if answer.status != _TOO_MANY:
-        return False
-    try:
-        body = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    error = body.get("error") if isinstance(body, dict) else None
-    return isinstance(error, dict) and not QUOTA_CODES.isdisjoint(
-        word for word in (error.get("code"), error.get("type")) if isinstance(word, str)
-    )
+def _asked_s(answer: Response, *, now: float) -> float | None:
+    """Return the wait that an answer asks for, by its headers or in its body."""
+    asked_s = retry_after_s(answer.headers, now=now)
+    return read_problem(answer.body).retry_after_s if asked_s is None else asked_s

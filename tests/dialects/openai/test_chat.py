@@ -12,7 +12,8 @@ from tidyllm.core.params import Params
 from tidyllm.core.reply import Citation, Outcome, Reply
 from tidyllm.core.wire import Repeat, Request, Response
 from tidyllm.dialect import Site
-from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.asking import Asked, ask
+from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.testing import play
 from tidyllm.transport.drive import Transport, drive
 from tidyllm.transport.keys import Keys
@@ -26,6 +27,7 @@ SITE = Site(
     headers=(("openai-project", "p"),),
 )
 ASK = Conversation(system="Be brief.", turns=(UserTurn("Hi"),))
+HOW = Asked(dialect=ChatCompletions(), site=SITE, model="m", params=Params())
 BARE = {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
 
 
@@ -66,7 +68,7 @@ def test_every_parameter_has_its_field() -> None:
     params = Params(temperature=0.0, max_tokens=5, top_p=0.5, seed=1, stop=("a", "b"), extra={"verbosity": "low"})
     said = {"temperature": 0.0, "top_p": 0.5, "seed": 1, "stop": ("a", "b"), "verbosity": "low"}
     assert ChatCompletions().body("m", ASK, params=params) == BARE | said | {"max_completion_tokens": 5}
-    older = ChatCompletions(max_tokens_field="max_tokens")
+    older = ChatCompletions(rules=LENIENT)
     assert older.body("m", ASK, params=params) == BARE | said | {"max_tokens": 5}
 
 
@@ -169,11 +171,12 @@ def replayed(name: str, text: str, *, system: str | None = None, params: Params 
     """Return the answer that the exchange of that name holds."""
     once = Transport(sender=play(EXCHANGES / f"chat_{name}.json"), keys=Keys("key"), retry=RetryPolicy(attempts_max=1))
     talk = Conversation(system=system, turns=(UserTurn(text),))
-    return drive(ChatCompletions().ask(SITE, talk, model="gpt-6.2-sol", params=params or Params()), once)
+    asked = Asked(dialect=ChatCompletions(), site=SITE, model="gpt-6.2-sol", params=params or Params())
+    return drive(ask(asked, talk), once)
 
 
 def test_a_question_goes_to_the_site_and_may_be_asked_again() -> None:
-    request = next(ChatCompletions().ask(SITE, ASK, model="m", params=Params()))
+    request = next(ask(HOW, ASK))
     assert isinstance(request, Request)
     assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/chat/completions")
     assert request.headers == (("openai-project", "p"), ("content-type", "application/json"))
@@ -192,7 +195,7 @@ def test_a_reply_says_all_that_is_known_of_it() -> None:
 
 
 def test_a_reply_says_how_long_it_took() -> None:
-    call = ChatCompletions().ask(SITE, ASK, model="m", params=Params())
+    call = ask(HOW, ASK)
     next(call)
     with pytest.raises(StopIteration) as end:
         call.send(Response(status=200, body=answer(), seconds=1.5))
@@ -240,7 +243,7 @@ def test_an_error_in_a_200_is_the_exception_that_its_code_names() -> None:
     ],
 )
 def test_each_error_in_a_200_has_its_exception(error: object, kind: type[ApiError]) -> None:
-    call = ChatCompletions().ask(SITE, ASK, model="m", params=Params())
+    call = ask(HOW, ASK)
     next(call)
     with pytest.raises(ApiError) as caught:
         call.send(Response(status=200, body=json.dumps({"error": error}).encode()))
@@ -248,7 +251,7 @@ def test_each_error_in_a_200_has_its_exception(error: object, kind: type[ApiErro
 
 
 def test_a_success_that_is_no_json_is_a_bad_answer() -> None:
-    call = ChatCompletions().ask(SITE, ASK, model="m", params=Params())
+    call = ask(HOW, ASK)
     next(call)
     with pytest.raises(BadAnswerError):
         call.send(Response(status=200, body=b"<html>"))

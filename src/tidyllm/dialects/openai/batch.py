@@ -7,10 +7,11 @@ import msgspec
 
 from tidyllm.core.batch import Batch
 from tidyllm.core.errors import BadAnswerError
+from tidyllm.core.problem import UNREADABLE, Problem, read_problem
 from tidyllm.core.reply import Answer, Outcome, Reply
 from tidyllm.core.wire import Call, Repeat, Request
 from tidyllm.dialect import BatchOrder, BatchPage, ResultFile, Site
-from tidyllm.dialects.openai.errors import UNREADABLE, ErrorBody, decode, read_error, success
+from tidyllm.dialects.errors import decode, success
 from tidyllm.dialects.openai.shapes import BatchList, BatchObject, NamedLine, ResultLine, ResultResponse
 
 _ENDED_SO = {"batch_expired": Outcome.EXPIRED, "batch_cancelled": Outcome.CANCELLED}
@@ -102,14 +103,19 @@ def _unread(line: bytes, fault: Exception) -> Answer:
 
 def _failed(said: ResultLine) -> Answer:
     response = said.response or ResultResponse()
-    error = read_error(bytes(response.body)) if said.error is None else said.error
-    if isinstance(error, str):
-        error = ErrorBody(message=error)
-    code = None if error.code is None else str(error.code)
-    message = error.message or code or "The provider kept neither an answer nor an error."
+    problem = _problem(said, response)
+    message = problem.message or problem.code or "The provider kept neither an answer nor an error."
     return Answer(
         custom_id=said.custom_id,
-        outcome=_ENDED_SO.get(code or "", Outcome.FAILED),
+        outcome=_ENDED_SO.get(problem.code or "", Outcome.FAILED),
         error=message if response.status_code is None else f"{response.status_code}: {message}",
         request_id=response.request_id or None,
     )
+
+
+def _problem(said: ResultLine, response: ResultResponse) -> Problem:
+    if said.error is None:
+        return read_problem(bytes(response.body))
+    if isinstance(said.error, str):
+        return Problem(message=said.error)
+    return Problem(message=said.error.message, code=None if said.error.code is None else str(said.error.code))

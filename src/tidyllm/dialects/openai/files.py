@@ -8,7 +8,7 @@ import msgspec
 from tidyllm.core.file import FileInfo
 from tidyllm.core.wire import Call, Multipart, Part, Repeat, Request
 from tidyllm.dialect import Site
-from tidyllm.dialects.openai.errors import decode, success
+from tidyllm.dialects.errors import decode, success
 
 
 class Files(msgspec.Struct, frozen=True):

@@ -3,7 +3,6 @@
 import msgspec
 
 from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
-from tidyllm.dialects.openai.errors import ErrorBody
 
 _SUCCESS = range(200, 300)
 
@@ -129,6 +128,13 @@ class BatchList(msgspec.Struct, frozen=True):
 
     data: list[BatchObject]
     has_more: bool | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Why a request of a batch failed; `code` is a number on some servers that speak the dialect."""
+
+    message: str | None = None
+    code: str | int | None = None
 
 
 class ResultResponse(msgspec.Struct, frozen=True):

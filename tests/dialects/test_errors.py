@@ -15,9 +15,10 @@ from tidyllm.core.errors import (
     RateLimitError,
     ServerError,
 )
+from tidyllm.core.problem import read_problem
 from tidyllm.core.wire import Response
 from tidyllm.dialect import Site
-from tidyllm.dialects.openai.errors import ErrorBody, decode, read_error, success
+from tidyllm.dialects.errors import decode, success
 
 SITE = Site(provider="openai", base_url="https://api.openai.com/v1", auth=Auth(env="OPENAI_API_KEY"))
 
@@ -77,11 +78,11 @@ def test_a_wrong_key_says_where_it_came_from() -> None:
     ids=lambda value: repr(value)[:30],
 )
 def test_an_error_is_read_as_far_as_it_can_be(body: bytes, message: str | None) -> None:
-    assert read_error(body).message == message
+    assert read_problem(body).message == message
 
 
 def test_a_number_for_a_code_is_kept() -> None:
-    assert read_error(b'{"error": {"code": 3}}') == ErrorBody(code=3)
+    assert read_problem(b'{"error": {"code": 3}}').code == "3"
 
 
 def test_a_success_that_is_something_else_is_an_error_that_shows_it() -> None:

@@ -1,0 +1,59 @@
+"""What of a conversation may be told to which model: a provider's opaque data go back to their own model alone."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tidyllm.core.message import AssistantTurn, Conversation, Turn
+from tidyllm.core.reply import Reply
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """The model that a conversation is told to."""
+
+    provider: str
+    model: str
+
+    def wrote(self, reply: Reply) -> bool:
+        """Return whether an answer is its own."""
+        return reply.provider == self.provider and reply.asked == self.model
+
+
+def told(conversation: Conversation, listener: Listener) -> Conversation:
+    """Return the conversation as that model may see it: without what is opaque to it."""
+    turns = tuple(_told(turn, listener) for turn in conversation.turns)
+    return msgspec.structs.replace(conversation, turns=turns)
+
+
+def left_behind(conversation: Conversation, listener: Listener) -> tuple[str, ...]:
+    """Return what that model will not be told of the conversation, a sentence each."""
+    return tuple(_losses(conversation, listener))
+
+
+def _told(turn: Turn, listener: Listener) -> Turn:
+    if not isinstance(turn, AssistantTurn) or turn.reply.opaque is None or listener.wrote(turn.reply):
+        return turn
+    return AssistantTurn(msgspec.structs.replace(turn.reply, opaque=None))
+
+
+def _losses(conversation: Conversation, listener: Listener) -> Iterator[str]:
+    for number, turn in enumerate(conversation.turns, 1):
+        if isinstance(turn, AssistantTurn):
+            lost = list(_not_told(turn.reply, listener))
+            if lost:
+                yield f"Turn {number}: {', '.join(lost)} of {_author(turn.reply)} stay behind; the text goes along."
+
+
+def _not_told(reply: Reply, listener: Listener) -> Iterator[str]:
+    if reply.opaque is not None:
+        if listener.wrote(reply):
+            return
+        yield "the opaque thoughts"
+    if reply.thoughts is not None:
+        yield "the thoughts"
+    if reply.citations:
+        yield "the citations"
+
+
+def _author(reply: Reply) -> str:
+    return " ".join(name for name in (reply.provider, reply.asked or reply.model) if name) or "an unknown model"

@@ -1,0 +1,79 @@
+"""Having a conversation answered, at once or in pieces: the two calls that all dialects share."""
+
+import msgspec
+
+from tidyllm.core.crossing import Listener, told
+from tidyllm.core.errors import StreamCutError
+from tidyllm.core.message import Conversation
+from tidyllm.core.params import Params
+from tidyllm.core.problem import read_problem
+from tidyllm.core.reply import Reply
+from tidyllm.core.wire import Call, Request, Response
+from tidyllm.dialect import ChatDialect, Site
+from tidyllm.dialects.errors import api_error, request_id, success
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asked, and how."""
+
+    dialect: ChatDialect
+    site: Site
+    model: str
+    params: Params
+
+
+def ask(asked: Asked, conversation: Conversation) -> Call[Reply]:
+    """Return the model's answer to a conversation, with all that is known of how it came."""
+    response = yield _request(asked, conversation, streamed=False)
+    return _completed(asked.dialect.read(success(response, asked.site)), response, asked=asked)
+
+
+def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
+    """Return the same, of an answer that is watched while it comes.
+
+    Raises StreamCutError where it does not come to its end, ApiError where the API says in mid-stream that it failed.
+    """
+    request = _request(asked, conversation, streamed=True)
+    response = yield request
+    body = success(response, asked.site)
+    if _is_whole(response):
+        return _completed(asked.dialect.read(body), response, asked=asked)
+    decoder = asked.dialect.decoder()
+    text = "".join(decoder.feed(body))
+    if decoder.problem is not None:
+        raise api_error(read_problem(decoder.problem), response, site=asked.site)
+    if not decoder.whole:
+        raise StreamCutError(
+            f"{asked.site.provider} ended the stream before the answer was at its end.", url=request.url, text=text
+        )
+    return _completed(decoder.reply(), response, asked=asked)
+
+
+def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
+    dialect, site, model = asked.dialect, asked.site, asked.model
+    seen = told(conversation, Listener(site.provider, model))
+    return Request(
+        method="POST",
+        url=dialect.url(site, model, streamed=streamed),
+        headers=(*dialect.headers, *site.headers, ("content-type", "application/json")),
+        body=msgspec.json.encode(dialect.body(model, seen, params=asked.params, streamed=streamed)),
+        auth=site.auth,
+        timeout_s=site.timeout_s,
+        decoder=dialect.decoder if streamed else None,
+    )
+
+
+def _is_whole(response: Response) -> bool:
+    """Whether the answer came as one JSON text although a stream was asked for, as some servers do."""
+    return response.headers.get("content-type", "").startswith("application/json")
+
+
+def _completed(reply: Reply, response: Response, *, asked: Asked) -> Reply:
+    return msgspec.structs.replace(
+        reply,
+        provider=asked.site.provider,
+        asked=asked.model,
+        request_id=request_id(response.headers) or reply.request_id,
+        seconds=response.seconds,
+        body=response.body,
+    )

@@ -1,0 +1,150 @@
+"""Chat Completions on the wire, as OpenAI and those who speak its dialect answer; unknown fields pass."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tidyllm.core.reply import Citation, Likely, TokenLikelihood
+from tidyllm.dialects.openai.shapes import InputDetails, OutputDetails
+
+
+class UrlCitation(msgspec.Struct, frozen=True):
+    """A source on the web."""
+
+    url: str | None = None
+    title: str | None = None
+    content: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """A remark on the text; other kinds than citations have fields of their own."""
+
+    url_citation: UrlCitation | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A piece of the content; other kinds than text and thoughts have fields of their own; spec/mistral 2c."""
+
+    text: str | None = None
+    thinking: list["Part"] | str | None = None
+
+    def thoughts(self) -> Iterator[str]:
+        """Yield the thoughts that it holds."""
+        if isinstance(self.thinking, str):
+            yield self.thinking
+        else:
+            yield from (part.text for part in self.thinking or [] if part.text is not None)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What the model said; of thoughts some servers tell in one field, some in another, some in the content."""
+
+    content: str | list[dict[str, object]] | None = None
+    refusal: str | None = None
+    annotations: list[Annotation] | None = None
+    reasoning_content: object = None
+    reasoning: object = None
+    reasoning_details: list[dict[str, object]] | None = None
+
+    def parts(self) -> list[Part]:
+        """Return the content's pieces, where it has pieces."""
+        return msgspec.convert(self.content, list[Part]) if isinstance(self.content, list) else []
+
+    def text(self) -> str | None:
+        """Return what it says, apart from its thoughts."""
+        if not isinstance(self.content, list):
+            return self.content
+        texts = [part.text for part in self.parts() if part.text is not None]
+        return "".join(texts) if texts else None
+
+    def told_thoughts(self) -> str | None:
+        """Return what it tells of its thoughts."""
+        told = (self.reasoning_content, self.reasoning)
+        found = next((text for text in told if isinstance(text, str) and text), None)
+        return found or "".join(text for part in self.parts() for text in part.thoughts()) or None
+
+    def citations(self) -> tuple[Citation, ...]:
+        """Return the sources that it names."""
+        named = [remark.url_citation for remark in self.annotations or [] if remark.url_citation is not None]
+        return tuple(
+            Citation(
+                url=found.url, title=found.title, quote=found.content, start=found.start_index, end=found.end_index
+            )
+            for found in named
+        )
+
+
+class TokenChance(msgspec.Struct, frozen=True):
+    """A token and how likely it was."""
+
+    token: str
+    logprob: float
+    top_logprobs: list[Likely] | None = None
+
+
+class Logprobs(msgspec.Struct, frozen=True):
+    """How likely the tokens were."""
+
+    content: list[TokenChance] | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One answer."""
+
+    message: Message
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+    error: object = None
+
+    def likelihoods(self) -> tuple[TokenLikelihood, ...]:
+        """Return how likely each token was."""
+        told = self.logprobs.content if self.logprobs is not None else None
+        return tuple(
+            TokenLikelihood(token=one.token, logprob=one.logprob, alternatives=tuple(one.top_logprobs or ()))
+            for one in told or ()
+        )
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, and what they cost where that is told; spec/deepseek 4, spec/mistral 3, spec/openrouter 3."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cost: float | None = None
+
+    def cached(self) -> int | None:
+        """Return how many of the prompt's tokens had been kept."""
+        told = None if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
+        return self.prompt_cache_hit_tokens if told is None else told
+
+    def reasoning(self) -> int | None:
+        """Return how many of the answer's tokens were thoughts."""
+        return None if self.completion_tokens_details is None else self.completion_tokens_details.reasoning_tokens
+
+
+class GroqExtras(msgspec.Struct, frozen=True):
+    """What Groq adds; spec/groq 3 and 4."""
+
+    id: str | None = None
+    usage: Usage | None = None
+    error: object = None
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """An answer; spec/openai-chat 3.4."""
+
+    choices: list[Choice] | None = None
+    id: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    error: object = None
+    x_groq: GroqExtras | None = None
+
+    def request_id(self) -> str | None:
+        """Return what Groq says to name when asking about the answer."""
+        return None if self.x_groq is None else self.x_groq.id
