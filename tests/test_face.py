@@ -10,17 +10,21 @@ from tidyllm import errors
 from tidyllm.core import errors as core_errors
 
 FACE = [
+    "AsyncStream",
     "Job",
     "LLMMessage",
     "Model",
     "Plan",
+    "Preview",
     "Provider",
+    "Stream",
     "acancel_batch",
     "achat",
     "acheck_batch",
     "afetch_batch",
     "alist_batches",
     "asend_batch",
+    "astream",
     "await_batch",
     "cancel_batch",
     "chat",
@@ -31,7 +35,9 @@ FACE = [
     "llm_message",
     "local",
     "openai",
+    "rate_limit_info",
     "send_batch",
+    "stream",
     "using",
     "wait_batch",
 ]

@@ -25,23 +25,30 @@ if TYPE_CHECKING:
     from tidyllm.client.calls import using
     from tidyllm.client.chat import LLMMessage, achat, chat, llm_message
     from tidyllm.client.jobs import Job
+    from tidyllm.client.limits import rate_limit_info
     from tidyllm.client.plan import Plan
+    from tidyllm.client.preview import Preview
+    from tidyllm.client.stream import AsyncStream, Stream, astream, stream
     from tidyllm.provider import Model, Provider
     from tidyllm.providers.local import local
     from tidyllm.providers.openai import openai
 
 __all__ = [
+    "AsyncStream",
     "Job",
     "LLMMessage",
     "Model",
     "Plan",
+    "Preview",
     "Provider",
+    "Stream",
     "acancel_batch",
     "achat",
     "acheck_batch",
     "afetch_batch",
     "alist_batches",
     "asend_batch",
+    "astream",
     "await_batch",
     "cancel_batch",
     "chat",
@@ -52,22 +59,30 @@ __all__ = [
     "llm_message",
     "local",
     "openai",
+    "rate_limit_info",
     "send_batch",
+    "stream",
     "using",
     "wait_batch",
 ]
 
 _MODULE_OF = {
+    "AsyncStream": "client.stream",
     "Job": "client.jobs",
     "LLMMessage": "client.chat",
     "Model": "provider",
     "Plan": "client.plan",
+    "Preview": "client.preview",
     "Provider": "provider",
+    "Stream": "client.stream",
     "achat": "client.chat",
+    "astream": "client.stream",
     "chat": "client.chat",
     "llm_message": "client.chat",
     "local": "providers.local",
     "openai": "providers.openai",
+    "rate_limit_info": "client.limits",
+    "stream": "client.stream",
     "using": "client.calls",
 }
 """Where a name lives, unless it is a verb for batches."""

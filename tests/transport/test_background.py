@@ -111,7 +111,7 @@ def test_close_waits_for_what_is_in_flight_and_then_breaks_it_off() -> None:
     with served_aside(slow) as server:
         for path, ends in (("/ends", True), ("/never", False)):
             background = Background()
-            future = background._submit(send(background, server.url + path))
+            future = background.start(send(background, server.url + path))
             server.arrived.wait(DEADLINE_S)
             server.arrived.clear()
             background.close(DEADLINE_S if ends else 0.1)

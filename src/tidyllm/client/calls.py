@@ -39,10 +39,15 @@ def using(instead: Transport | Sender) -> Iterator[None]:
 
 def transport_for(model: Model) -> Transport:
     """Return what performs the calls to a model, with the key that the model was given, if it was."""
-    transport = _INSTEAD.get() or Transport(sender=BACKGROUND)
+    transport = current_transport()
     if model.key is None:
         return transport
     return msgspec.structs.replace(transport, keys=Keys(model.key.value))
+
+
+def current_transport() -> Transport:
+    """Return what performs calls in this context, with keys from the environment."""
+    return _INSTEAD.get() or Transport(sender=BACKGROUND, pace=BACKGROUND.pace)
 
 
 def shown_site(model: Model) -> Site:

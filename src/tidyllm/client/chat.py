@@ -14,7 +14,8 @@ from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Call
-from tidyllm.dialects.asking import Asked, ask
+from tidyllm.dialect import Site
+from tidyllm.dialects.asking import Asked, Asker, ask
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.drive import adrive_all, drive_all
 
@@ -115,11 +116,11 @@ def chat(
     ApiError and its kin as the provider answers; of a list PartlyFailedError, whose `results` has what was answered.
     """
     asked = resolve_model(provider)
-    talks = _opened(data)
+    talks = opened(data)
     if dry_run:
-        previews = _planned(talks, asked)
+        previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
-    calls = _calls(talks, asked)
+    calls = answering(talks, asked, how=ask)
     answered = _unless_failed(drive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
@@ -137,16 +138,16 @@ async def achat(
 ) -> LLMMessage | list[LLMMessage] | Preview | list[Preview]:
     """Do what `chat` does."""
     asked = resolve_model(provider)
-    talks = _opened(data)
+    talks = opened(data)
     if dry_run:
-        previews = _planned(talks, asked)
+        previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
-    calls = _calls(talks, asked)
+    calls = answering(talks, asked, how=ask)
     answered = _unless_failed(await adrive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
 
-def _opened(data: str | LLMMessage | Conversations) -> list[LLMMessage]:
+def opened(data: object) -> list[LLMMessage]:
     """Return the conversations that are meant. Raises SettingError for one that waits for no answer."""
     talks = [_opened_one(one) for one in (data if isinstance(data, list) else [data])]
     for number, talk in enumerate(talks, 1):
@@ -154,6 +155,19 @@ def _opened(data: str | LLMMessage | Conversations) -> list[LLMMessage]:
             which = f"Conversation {number} of the list" if isinstance(data, list) else "The conversation"
             raise SettingError(f"{which} does not end with the user's turn: add one first, by .message(text).")
     return talks
+
+
+def answering(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Call[LLMMessage]]:
+    """Return the calls that have the conversations answered, at once or in pieces."""
+    asked = _asked(model, model.site)
+    return [_answered(talk, how(asked, talk)) for talk in talks]
+
+
+def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Preview]:
+    """Return what would be sent, and what of each conversation the model would not be told."""
+    asked = _asked(model, shown_site(model))
+    listener = Listener(model.provider.name, asked.model)
+    return [preview(how(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
 
 
 def _opened_one(given: object) -> LLMMessage:
@@ -166,16 +180,8 @@ def _opened_one(given: object) -> LLMMessage:
     )
 
 
-def _calls(talks: Sequence[LLMMessage], model: Model) -> list[Call[LLMMessage]]:
-    asked = Asked(dialect=chat_of(model), site=model.site, model=name_of(model), params=model.params)
-    return [_answered(talk, ask(asked, talk)) for talk in talks]
-
-
-def _planned(talks: Sequence[LLMMessage], model: Model) -> list[Preview]:
-    """Return what would be sent, and what of each conversation the model would not be told."""
-    listener = Listener(model.provider.name, name_of(model))
-    asked = Asked(dialect=chat_of(model), site=shown_site(model), model=listener.model, params=model.params)
-    return [preview(ask(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
+def _asked(model: Model, site: Site) -> Asked:
+    return Asked(dialect=chat_of(model), site=site, model=name_of(model), params=model.params)
 
 
 def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:

@@ -63,6 +63,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = None
     auth: Auth | None = None
+    lane: str | None = None
+    """Whose limits it counts against, as `openai/gpt-6-luna`; requests of one lane are paced together."""
     repeat: Repeat = Repeat.ALWAYS
     timeout_s: float = 600.0
     """For the whole exchange, from connecting to the last byte; with `sink` or `receive`, for each silence instead."""

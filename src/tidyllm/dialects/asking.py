@@ -1,5 +1,8 @@
 """Having a conversation answered, at once or in pieces: the two calls that all dialects share."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import msgspec
 
 from tidyllm.core.crossing import Listener, told
@@ -20,6 +23,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     model: str
     params: Params
+
+
+Asker: TypeAlias = Callable[[Asked, Conversation], Call[Reply]]
+"""One of the two calls below."""
 
 
 def ask(asked: Asked, conversation: Conversation) -> Call[Reply]:
@@ -58,6 +65,7 @@ def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Req
         headers=(*dialect.headers, *site.headers, ("content-type", "application/json")),
         body=msgspec.json.encode(dialect.body(model, seen, params=asked.params, streamed=streamed)),
         auth=site.auth,
+        lane=f"{site.provider}/{model}",
         timeout_s=site.timeout_s,
         decoder=dialect.decoder if streamed else None,
     )

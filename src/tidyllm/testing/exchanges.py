@@ -143,6 +143,8 @@ def _respond(answered: _Answered, request: Request) -> Response:
     body = answered.content()
     headers = {name.lower(): value for name, value in answered.headers.items()}
     response = Response(status=answered.status, headers=headers, body=body)
+    if request.receive is not None and response.ok:
+        request.receive(body)
     if request.sink is None or not response.ok:
         return response
     request.sink.write_bytes(body)

@@ -14,6 +14,7 @@ import msgspec
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.transport.fork import refuse_fork
+from tidyllm.transport.pace import Pace
 
 if TYPE_CHECKING:
     from tidyllm.transport.http import HttpClient
@@ -23,7 +24,7 @@ T = TypeVar("T")
 EXIT_WAIT_S = 10.0
 """How long the interpreter's end waits for exchanges that are still in flight."""
 
-_LOOK_UP_S = 0.1
+LOOK_UP_S = 0.1
 """How often a wait looks up: one without end is deaf to Ctrl-C on Windows, and everywhere once polars is imported,
 whose own handler of the signal has interrupted system calls go on."""
 
@@ -44,15 +45,17 @@ class Background:
         self._lock = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
+        self.pace = Pace()
+        """What the process knows of the limits of those whom it asks."""
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         """Return what `coroutine` returns, once it has run on the background loop; raise what it raises.
 
         Ctrl-C is raised here at once, and cancels `coroutine` over there.
         """
-        future = self._submit(coroutine)
+        future = self.start(coroutine)
         try:
-            while wait((future,), timeout=_LOOK_UP_S).not_done:
+            while wait((future,), timeout=LOOK_UP_S).not_done:
                 pass
         except BaseException:
             future.cancel()
@@ -97,7 +100,8 @@ class Background:
             ending.cancel()
             raise
 
-    def _submit(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
+    def start(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
+        """Let `coroutine` run on the background loop, and return what will have its result."""
         try:
             running = self._started()
             if threading.get_ident() == running.thread.ident:

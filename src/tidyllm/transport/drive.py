@@ -10,9 +10,10 @@ import msgspec
 
 from tidyllm.core.clock import Clock, SystemClock
 from tidyllm.core.errors import SettingError, TransportError
-from tidyllm.core.wire import SLEPT, Call, Request, Response, Sleep
+from tidyllm.core.wire import SLEPT, Call, Decoder, Request, Response, Sleep
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.keys import Keys
+from tidyllm.transport.pace import Pace
 from tidyllm.transport.retry import RetryPolicy, delay_s, should_retry
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock = msgspec.field(default_factory=SystemClock)
     random: Callable[[], float] = random
     """For jitter: numbers from 0 to 1."""
+    pace: Pace = msgspec.field(default_factory=Pace)
+    """What is known of the limits of those who are asked."""
+    watch: Callable[[str], bool] | None = None
+    """Shown the pieces of a streamed answer as they come, from whichever thread; false ends the exchange."""
 
 
 def drive(call: Call[T], transport: Transport) -> T:
@@ -109,6 +114,8 @@ class _Course:
         self._call = call
         self._transport = transport
         self._left_behind = False
+        self._shown = False
+        """Whether pieces of an answer were passed on, so that there can be no second try."""
 
     def end(self) -> None:
         if not self._left_behind:
@@ -119,8 +126,11 @@ class _Course:
         transport = self._transport
         attempt = 1
         while True:
+            await self._hold(request)
             outcome = await self._attempt(request)
-            if not should_retry(request, outcome):
+            if isinstance(outcome, Response):
+                transport.pace.note(request.lane, outcome, now=transport.clock.now())
+            if self._shown or not should_retry(request, outcome):
                 return outcome
             wait_s = delay_s(
                 transport.retry, outcome, attempt=attempt, now=transport.clock.now(), random=transport.random
@@ -131,8 +141,18 @@ class _Course:
             await transport.clock.sleep(wait_s)
             attempt += 1
 
+    async def _hold(self, request: Request) -> None:
+        """Wait while the API has said that it takes nothing more."""
+        clock = self._transport.clock
+        wait_s = self._transport.pace.wait_s(request.lane, now=clock.now())
+        if wait_s > 0:
+            _LOG.info("%s takes nothing more for %.1f s.", request.lane, wait_s)
+            await clock.sleep(wait_s)
+
     async def _attempt(self, request: Request) -> Response | TransportError:
         headers = self._transport.keys.sign(request.auth)
+        if request.decoder is not None:
+            request = msgspec.structs.replace(request, receive=self._receiver(request.decoder()))
         sending = asyncio.ensure_future(self._transport.sender.send(request, headers))
         try:
             return await asyncio.shield(sending)
@@ -142,6 +162,19 @@ class _Course:
             self._left_behind = True
             sending.add_done_callback(self._conclude)
             raise
+
+    def _receiver(self, decoder: Decoder) -> Callable[[bytes], bool]:
+        watch = self._transport.watch
+
+        def receive(data: bytes) -> bool:
+            for piece in decoder.feed(data):
+                if watch is not None:
+                    self._shown = True
+                    if not watch(piece):
+                        return False
+            return not decoder.ended
+
+        return receive
 
     def _conclude(self, sending: asyncio.Future[Response]) -> None:
         """Give the call the answer that nobody waits for any more: it was paid for, and the call may save it."""

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response as Answer
 from pyreqwest.response import ResponseBodyReader
 
-from tidyllm.core.errors import BodyTooLargeError, SettingError
+from tidyllm.core.errors import AnswerTimeoutError, BodyTooLargeError, SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.transport.connect import connect, trusted
 from tidyllm.transport.download import save
@@ -29,6 +29,8 @@ from tidyllm.transport.upload import upload_of
 
 READ_AHEAD_BYTES = 64 * 1024
 """How much of an answer the network thread reads unasked; one that fits costs a single turn of the loop."""
+STREAM_TIME_MAX_S = 3600.0
+"""How long a streamed answer may take in all: one that drips for ever is given up."""
 CLOSE_WAIT_S = 10.0
 SETTLE_WAIT_S = 1.0
 
@@ -128,8 +130,9 @@ class HttpClient:
             self._leave(asyncio.current_task())
 
     def _builder(self, request: Request, headers: tuple[tuple[str, str], ...]) -> RequestBuilder:
-        # With a sink the timeout is for each silence, which pyreqwest knows only as a property of a client.
-        client = self._client(None if request.sink is None else request.timeout_s)
+        in_pieces = request.sink is not None or request.receive is not None
+        # In pieces the timeout is for each silence, which pyreqwest knows only as a property of a client.
+        client = self._client(request.timeout_s if in_pieces else None)
         try:
             builder = client.request(request.method, request.url)
         except ValueError as error:
@@ -141,12 +144,12 @@ class HttpClient:
             raise SettingError(
                 "A header cannot be sent: its name or its value holds a line break or the like."
             ) from None
-        if request.sink is None:
-            builder = builder.timeout(timedelta(seconds=request.timeout_s)).streamed_read_buffer_limit(READ_AHEAD_BYTES)
-        elif request.sink.parent.is_dir():
+        if request.sink is not None and not request.sink.parent.is_dir():
+            raise SettingError(f"There is no folder {request.sink.parent} to save the answer in.")
+        if in_pieces:
             builder = builder.streamed_read_buffer_limit(0)
         else:
-            raise SettingError(f"There is no folder {request.sink.parent} to save the answer in.")
+            builder = builder.timeout(timedelta(seconds=request.timeout_s)).streamed_read_buffer_limit(READ_AHEAD_BYTES)
         if request.body is None:
             return builder
         if isinstance(request.body, bytes):
@@ -174,13 +177,20 @@ def _note_failure(task: asyncio.Task[Response]) -> None:
 
 
 async def _receive(answer: Answer, request: Request) -> bytes:
-    if request.sink is not None and 200 <= answer.status < 300:  # noqa: PLR2004 - as Response.ok has it
-        await save(answer.body_reader, request.sink)
-        return b""
-    return await _read_capped(answer.body_reader, request)
+    receive = None
+    if 200 <= answer.status < 300:  # noqa: PLR2004 - as Response.ok has it
+        if request.sink is not None:
+            await save(answer.body_reader, request.sink)
+            return b""
+        receive = request.receive
+    return await _read_capped(answer.body_reader, request, receive=receive)
 
 
-async def _read_capped(reader: ResponseBodyReader, request: Request) -> bytes:
+async def _read_capped(
+    reader: ResponseBodyReader, request: Request, *, receive: Callable[[bytes], bool] | None
+) -> bytes:
+    """Return the body; `receive` is shown each run of bytes as it comes, and says whether more is wanted."""
+    late_at = time.monotonic() + STREAM_TIME_MAX_S
     chunk = await reader.read_chunk()
     parts: list[bytes] = []
     size = 0
@@ -191,6 +201,11 @@ async def _read_capped(reader: ResponseBodyReader, request: Request) -> bytes:
                 f"The answer's body passed {request.body_bytes_max} bytes and was abandoned.", url=request.url
             )
         parts.append(chunk.to_bytes())
+        if receive is not None:
+            if not receive(parts[-1]):
+                break
+            if time.monotonic() > late_at:
+                raise AnswerTimeoutError(f"The stream did not end in {STREAM_TIME_MAX_S:g} s.", url=request.url)
         chunk = await reader.read_chunk()
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

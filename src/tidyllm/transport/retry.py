@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidyllm.core.errors import BodyTooLargeError, ConnectError, TransportError
+from tidyllm.core.errors import AnswerTimeoutError, BodyTooLargeError, ConnectError, TransportError
 from tidyllm.core.problem import problem_in_success, read_problem
 from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Repeat, Request, Response
@@ -24,6 +24,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     delay_first_s: float = 0.5
     """Before the second attempt; doubled for each one after."""
     delay_max_s: float = 8.0
+    timeouts_max: int = 2
+    """How often a request may run out of time: each time is a long one, and each may have been paid for."""
     retry_after_max_s: float = 120.0
     """An API that asks for a longer wait than this has answered for good: coming back sooner would only annoy it."""
 
@@ -63,7 +65,8 @@ def delay_s(
     What the API asks for is kept, with up to a quarter more so that a crowd does not return as one; else the delay
     doubles from attempt to attempt, with up to a quarter less.
     """
-    if attempt >= policy.attempts_max:
+    most = policy.timeouts_max if isinstance(outcome, AnswerTimeoutError) else policy.attempts_max
+    if attempt >= most:
         return None
     asked = _asked_s(outcome, now=now) if isinstance(outcome, Response) else None
     if asked is None:

@@ -1,0 +1,51 @@
+"""Tables that say what is known of providers: their limits.
+
+This module loads polars, half a second: the others of `client` import it where a table is made, and not before.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from tidyllm.transport.pace import Seen
+
+_UTC = pl.Datetime("us", "UTC")
+_LIMITS: Mapping[str, pl.DataType] = {
+    "provider": pl.String(),
+    "model": pl.String(),
+    "told_at": _UTC,
+    "requests_limit": pl.Int64(),
+    "requests_remaining": pl.Int64(),
+    "requests_reset_at": _UTC,
+    "tokens_limit": pl.Int64(),
+    "tokens_remaining": pl.Int64(),
+    "tokens_reset_at": _UTC,
+}
+_MICROSECONDS = 1_000_000
+
+
+def limits_frame(told: Iterable[tuple[str, str, Seen]]) -> pl.DataFrame:
+    """Return a table of limits, of provider, model and what was seen; typed also where there is none."""
+    rows = [
+        (
+            provider,
+            model,
+            _microseconds(seen.at),
+            seen.limit.requests_limit,
+            seen.limit.requests_remaining,
+            _reset(seen, seen.limit.requests_reset_s),
+            seen.limit.tokens_limit,
+            seen.limit.tokens_remaining,
+            _reset(seen, seen.limit.tokens_reset_s),
+        )
+        for provider, model, seen in told
+    ]
+    return pl.DataFrame(rows, schema=dict(_LIMITS), orient="row")
+
+
+def _reset(seen: Seen, seconds: float | None) -> int | None:
+    return None if seconds is None else _microseconds(seen.at + seconds)
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * _MICROSECONDS)

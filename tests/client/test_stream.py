@@ -1,0 +1,171 @@
+"""Watching an answer come."""
+
+import asyncio
+import gc
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import assert_type
+
+import pytest
+
+from tests.transport.scripted import DEADLINE_S, Wire, served_aside
+from tidyllm import AsyncStream, LLMMessage, Preview, Stream, astream, llm_message, local, stream, using
+from tidyllm.core.errors import SettingError
+from tidyllm.testing import play
+
+STREAMED = Path(__file__).parents[1] / "exchanges" / "local" / "stream_plain.json"
+TALK = llm_message("Who was Konrad Zuse?", system="Be brief.")
+PIECES = ["A German engineer", " who built the Z3."]
+
+
+def chunk(text: str, *, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    event = b"data: " + json.dumps({"model": "m", "choices": [choice]}).encode() + b"\n\n"
+    return f"{len(event):x}\r\n".encode() + event + b"\r\n"
+
+
+class Faucet:
+    """A server that streams one piece, and each further one when it is told to; knows when its client hangs up."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.hung_up = threading.Event()
+
+    async def __call__(self, wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        await wire.send(chunk("drop "))
+        await asyncio.to_thread(self.go.wait, DEADLINE_S)
+        try:
+            for _ in range(1_000):
+                await wire.send(chunk("drop "))
+                await asyncio.sleep(0)
+            await wire.send(chunk("", finish="stop") + b"0\r\n\r\n")
+            await wire.until_closed()
+        finally:
+            self.hung_up.set()
+
+
+def test_pieces_come_and_the_whole_answer_is_there_afterwards() -> None:
+    with using(play(STREAMED)):
+        answer = assert_type(stream(TALK, local("my-model")), Stream)
+        assert list(answer) == PIECES
+        talk = assert_type(answer.result(), LLMMessage)
+    assert talk.reply() == "".join(PIECES)
+    assert talk.turns[:-1] == TALK.turns
+    assert list(answer) == []
+
+
+def test_the_whole_answer_can_be_had_without_watching() -> None:
+    with using(play(STREAMED)):
+        assert stream(TALK, local("my-model")).result().reply() == "".join(PIECES)
+
+
+def test_the_asynchronous_twin_does_the_same() -> None:
+    async def main() -> None:
+        with using(play(STREAMED)):
+            async with assert_type(astream(TALK, local("my-model")), AsyncStream) as answer:
+                assert [piece async for piece in answer] == PIECES
+                assert (await answer.result()).reply() == "".join(PIECES)
+            assert (await astream(TALK, local("my-model")).result()).reply() == "".join(PIECES)
+
+    asyncio.run(main())
+
+
+def test_a_dry_run_shows_what_would_be_sent() -> None:
+    shown = assert_type(stream("Hi", local("m"), dry_run=True), Preview)
+    assert isinstance(shown.body, dict)
+    assert shown.body["stream"] is True
+    assert assert_type(astream("Hi", local("m"), dry_run=True), Preview) == shown
+
+
+def test_a_list_is_refused() -> None:
+    with pytest.raises(SettingError, match="one conversation"):
+        stream(["Hi"], local("m"))  # type: ignore[call-overload]
+
+
+def test_a_piece_is_there_before_the_next_one_is_made() -> None:
+    faucet = Faucet()
+    with served_aside(faucet) as server:
+        answer = stream("Hi", local("m", base_url=server.url))
+        assert next(answer) == "drop "
+        faucet.go.set()
+        assert answer.result().reply() == "drop " * 1_001
+
+
+def test_whoever_stops_watching_hangs_up() -> None:
+    faucet = Faucet()
+    with served_aside(faucet) as server:
+        with stream("Hi", local("m", base_url=server.url)) as answer:
+            assert next(answer) == "drop "
+        faucet.go.set()
+        assert faucet.hung_up.wait(DEADLINE_S)
+        with pytest.raises(SettingError, match="was closed before"):
+            answer.result()
+        answer.close()
+
+
+def test_a_stream_that_is_dropped_hangs_up() -> None:
+    faucet = Faucet()
+    with served_aside(faucet) as server:
+        assert next(stream("Hi", local("m", base_url=server.url))) == "drop "
+        gc.collect()
+        faucet.go.set()
+        assert faucet.hung_up.wait(DEADLINE_S)
+
+
+def test_an_asynchronous_watcher_that_stops_hangs_up() -> None:
+    faucet = Faucet()
+
+    async def main(url: str) -> None:
+        async with astream("Hi", local("m", base_url=url)) as answer:
+            assert await anext(answer) == "drop "
+        faucet.go.set()
+        assert await asyncio.to_thread(faucet.hung_up.wait, DEADLINE_S)
+        with pytest.raises(SettingError, match="was closed before"):
+            await answer.result()
+
+    with served_aside(faucet) as server:
+        asyncio.run(main(server.url))
+
+
+def test_an_asynchronous_watcher_that_is_cancelled_hangs_up() -> None:
+    faucet = Faucet()
+
+    async def watch(url: str, seen: asyncio.Event) -> None:
+        async for _ in astream("Hi", local("m", base_url=url)):
+            seen.set()
+
+    async def main(url: str) -> None:
+        seen = asyncio.Event()
+        watching = asyncio.create_task(watch(url, seen))
+        await asyncio.wait_for(seen.wait(), DEADLINE_S)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+        faucet.go.set()
+        assert await asyncio.to_thread(faucet.hung_up.wait, DEADLINE_S)
+
+    with served_aside(faucet) as server:
+        asyncio.run(main(server.url))
+
+
+def test_ctrl_c_ends_a_stream_at_once() -> None:
+    faucet = Faucet()
+    with served_aside(faucet) as server:
+        code = (
+            "from tidyllm import local, stream\n"
+            f"for piece in stream('Hi', local('m', base_url={server.url!r})): print(piece, flush=True)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"drop \n"
+            child.send_signal(signal.SIGINT)
+            faucet.go.set()
+            _, told = child.communicate(timeout=DEADLINE_S)
+    assert b"KeyboardInterrupt" in told
+    assert child.returncode == -signal.SIGINT
