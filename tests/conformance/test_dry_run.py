@@ -1,0 +1,48 @@
+"""A dry run of every verb, with every provider: it shows what would be sent, sends nothing, and shows no secret."""
+
+import asyncio
+
+import pytest
+
+import tidyllm as tl
+from tests.conformance.cases import PROVIDERS, made
+from tidyllm.core.wire import Request, Response
+from tidyllm.provider import Model, find_provider
+
+SECRETS = ("sk-secret", "header-secret", "env-secret")
+
+
+class Nobody:
+    """A network that must not be used."""
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        raise AssertionError(f"{request.url} was asked, with {headers}.")
+
+
+def model_of(provider: str, name: str | None) -> Model:
+    return made(provider, name or "some-model", api_key="sk-secret", headers={"x-token": "header-secret"})
+
+
+def check(shown: object) -> None:
+    assert isinstance(shown, tl.Preview)
+    assert shown.url.startswith("http")
+    told = repr(shown) + str(shown)
+    assert not [secret for secret in SECRETS if secret in told]
+    assert ("x-token", "…") in shown.headers
+
+
+@pytest.fixture(autouse=True)
+def env(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROVIDERS:
+        monkeypatch.setenv(find_provider(name).auth.env, "env-secret")
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).chat])
+def test_chat_and_stream(provider: str) -> None:
+    model = model_of(provider, find_provider(provider).chat_model)
+    with tl.using(Nobody()):
+        check(tl.chat("Hi", model, dry_run=True))
+        check(tl.chat([tl.llm_message("Hi", system="Be brief.")], model, dry_run=True)[0])
+        check(asyncio.run(tl.achat("Hi", model, dry_run=True)))
+        check(tl.stream("Hi", model, dry_run=True))
+        check(tl.astream("Hi", model, dry_run=True))

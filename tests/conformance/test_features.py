@@ -1,0 +1,65 @@
+"""What each provider can tell, plain and streamed: there is an exchange of each, in which it survives the trip."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from tests.conformance.cases import EXCHANGES, PROVIDERS, Case, cases
+from tidyllm.core.reply import Reply
+from tidyllm.provider import find_provider
+from tidyllm.transport.drive import drive
+
+HAS = {
+    "azure_openai": {"refusal", "truncated"},
+    "chat_completions": {"truncated"},
+    "claude": {"citation", "thought", "refusal", "truncated"},
+    "deepseek": {"thought", "refusal", "truncated"},
+    "gemini": {"citation", "thought", "refusal", "truncated"},
+    "groq": {"citation", "thought", "truncated"},
+    "llamacpp": {"thought", "truncated"},
+    "local": {"truncated"},
+    "mistral": {"citation", "thought", "truncated"},
+    "ollama": {"thought", "truncated"},
+    "openai": {"citation", "thought", "refusal", "truncated"},
+    "openrouter": {"citation", "thought", "refusal", "truncated"},
+    "perplexity": {"citation", "truncated"},
+    "vllm": {"thought", "truncated"},
+}
+"""By the providers' documentation; a system prompt and a reason for stopping all of them have."""
+TELLS: Mapping[str, Callable[[Reply], bool]] = {
+    "citation": lambda reply: bool(reply.citations),
+    "thought": lambda reply: bool(reply.thoughts),
+    "refusal": lambda reply: reply.outcome.value == "refused" and bool(reply.refusal or reply.finish),
+    "truncated": lambda reply: reply.outcome.value == "truncated" and reply.finish == "length",
+}
+CASES = {(case.provider, case.path.stem): case for case in cases("chat", "stream")}
+CHATTING = [name for name in PROVIDERS if find_provider(name).chat is not None]
+
+
+def had(case: Case) -> Reply:
+    return drive(case.asking(), case.transport)
+
+
+@pytest.mark.parametrize("manner", ["chat", "stream"])
+@pytest.mark.parametrize(
+    ("provider", "feature"), [(name, feature) for name in CHATTING for feature in sorted(HAS.get(name, ()))]
+)
+def test_what_a_provider_tells_survives(provider: str, feature: str, manner: str) -> None:
+    assert TELLS[feature](had(CASES[provider, f"{manner}_{feature}"]))
+
+
+@pytest.mark.parametrize("manner", ["chat", "stream"])
+@pytest.mark.parametrize("provider", CHATTING)
+def test_a_system_prompt_is_sent_and_the_reason_for_stopping_told(provider: str, manner: str) -> None:
+    case = CASES[provider, f"{manner}_plain"]
+    assert case.note.call.system
+    sent = json.loads((EXCHANGES / provider / f"{manner}_plain.json").read_bytes())["request"]["body"]
+    assert case.note.call.system in json.dumps(sent)
+    assert had(case).finish == "stop"
+    assert had(case).tokens_out
+
+
+@pytest.mark.parametrize("provider", CHATTING)
+def test_it_is_known_of_every_provider_what_it_has(provider: str) -> None:
+    assert provider in HAS
