@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.testing.answers import (
     CREATED,
     DIMENSIONS_MAX,
@@ -113,7 +114,6 @@ def test_embeddings_are_counted_by_their_one_text_or_their_whole_input() -> None
     ("fields", "param"),
     [
         ({"messages": []}, "messages"),
-        ({"stream": True}, "stream"),
         ({"model": 3}, None),
         ({"messages": "hi"}, None),
         ({"messages": [{"content": "no role"}]}, None),
@@ -156,3 +156,19 @@ def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
 def test_the_list_of_models_names_one() -> None:
     listed = json.loads(models().body)
     assert [entry["id"] for entry in listed["data"]] == ["simulated"]
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_a_streamed_answer_is_the_same_answer_in_pieces(usage: bool) -> None:  # noqa: FBT001 - a case
+    body = {"model": "m", "messages": [{"role": "user", "content": "Who  was\nKonrad Zuse?"}]}
+    whole = read(json.dumps(body).encode(), ChatQuestion)
+    asked = body | {"stream": True, "stream_options": {"include_usage": usage}}
+    pieces = read(json.dumps(asked).encode(), ChatQuestion)
+    assert (whole.content_type, pieces.content_type) == ("application/json", "text/event-stream")
+    decoder = ChatCompletions().decoder()
+    said = decoder.feed(pieces.answer(b"digest"))
+    plain, streamed = ChatCompletions().read(whole.answer(b"digest")), decoder.reply()
+    assert len(said) > 3
+    assert ("".join(said), decoder.ended, decoder.whole) == (plain.text, True, True)
+    assert streamed.finish == plain.finish
+    assert streamed.tokens_out == (plain.tokens_out if usage else None)

@@ -6,6 +6,7 @@ Field names and error bodies follow the API reference of chat completions, embed
 
 import base64
 import math
+import re
 import struct
 from hashlib import shake_128
 from operator import mul
@@ -15,6 +16,8 @@ import msgspec
 
 CREATED = 1_767_225_600
 """The moment all simulated answers claim to be made, 2026-01-01 00:00 UTC: answers must not depend on the clock."""
+JSON = "application/json"
+EVENTS = "text/event-stream"
 ECHO_CHARS = 60
 MODEL = "simulated"
 """The one model that is listed; any other name is answered as well."""
@@ -30,7 +33,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int = 200
     body: bytes
-    content_type: str = "application/json"
+    content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     request_id: str = "req_simulated"
     cut: bool = False
@@ -67,20 +70,24 @@ class ChatQuestion(msgspec.Struct):
     model: str
     messages: list[_Message]
     stream: bool | None = None
+    stream_options: dict[str, object] | None = None
+
+    @property
+    def content_type(self) -> str:
+        """Return what kind of text the answer is."""
+        return EVENTS if self.stream else JSON
 
     def check(self) -> None:
         """Raise RefusedError for what is well-formed and yet not answered."""
         if not self.messages:
             raise RefusedError("Invalid 'messages': empty array.", param="messages")
-        if self.stream:
-            raise RefusedError("The simulated model does not stream.", param="stream")
 
     def text(self) -> str:
         """Return the last user message, which the answer echoes and the witness counts."""
         return next((message.text() for message in reversed(self.messages) if message.role == "user"), "")
 
     def answer(self, digest: bytes) -> bytes:
-        """Return the completion."""
+        """Return the completion, as a whole or as the events of a stream, a word each."""
         reply = f"Simulated answer to: {self.text()[:ECHO_CHARS]}"
         tokens_in = sum(_tokens(message.text()) for message in self.messages)
         tokens_out = _tokens(reply)
@@ -104,7 +111,19 @@ class ChatQuestion(msgspec.Struct):
                 "total_tokens": tokens_in + tokens_out,
             },
         }
-        return msgspec.json.encode(completion)
+        return self._streamed(completion, reply) if self.stream else msgspec.json.encode(completion)
+
+    def _streamed(self, completion: dict[str, object], reply: str) -> bytes:
+        head = {name: completion[name] for name in ("id", "created", "model", "system_fingerprint")}
+        head |= {"object": "chat.completion.chunk"}
+        deltas = [({"content": word}, None) for word in re.findall(r"\S+\s*|\s+", reply)]
+        chunks = [
+            head | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+            for delta, finish in [({"role": "assistant", "content": ""}, None), *deltas, ({}, "stop")]
+        ]
+        if (self.stream_options or {}).get("include_usage"):
+            chunks.append(head | {"choices": [], "usage": completion["usage"]})
+        return b"".join(b"data: %b\n\n" % event for event in [*map(msgspec.json.encode, chunks), b"[DONE]"])
 
 
 class EmbeddingsQuestion(msgspec.Struct):
@@ -114,6 +133,11 @@ class EmbeddingsQuestion(msgspec.Struct):
     input: str | list[str | int | list[int]]
     dimensions: int | None = None
     encoding_format: str | None = None
+
+    @property
+    def content_type(self) -> str:
+        """Return what kind of text the answer is."""
+        return JSON
 
     def check(self) -> None:
         """Raise RefusedError for what is well-formed and yet not answered."""

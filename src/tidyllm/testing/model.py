@@ -87,7 +87,9 @@ class SimulatedModel:
         if self._is_refused(plan):
             self._send(exchange, answers.rate_limited(request_id, self.behavior.retry_after_s))
         elif plan.fault is not Fault.HANG:
-            answer = _answer(plan, lambda: question.answer(digest), request_id=request_id)
+            answer = _answer(
+                plan, lambda: question.answer(digest), request_id=request_id, content_type=question.content_type
+            )
             if plan.latency_s:
                 self._loop.call_later(plan.latency_s, self._send, exchange, answer)
             else:
@@ -176,13 +178,13 @@ class SimulatedModel:
         exchange.on_end = lambda _written: forget()
 
 
-def _answer(plan: Plan, make: Callable[[], bytes], *, request_id: str) -> Answer:
+def _answer(plan: Plan, make: Callable[[], bytes], *, request_id: str, content_type: str) -> Answer:
     if plan.fault is Fault.ERROR:
         return answers.server_error(request_id)
     if plan.fault is Fault.BROKEN and plan.chance < _HALF:
         return answers.not_json(request_id)
     is_cut = plan.fault is Fault.BROKEN
-    return Answer(body=make(), request_id=request_id, cut=is_cut, broken=is_cut)
+    return Answer(body=make(), content_type=content_type, request_id=request_id, cut=is_cut, broken=is_cut)
 
 
 def _query(exchange: Exchange) -> dict[str, str]:
