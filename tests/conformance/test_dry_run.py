@@ -1,6 +1,7 @@
 """A dry run of every verb, with every provider: it shows what would be sent, sends nothing, and shows no secret."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,8 @@ def check(shown: object) -> None:
 
 
 @pytest.fixture(autouse=True)
-def env(monkeypatch: pytest.MonkeyPatch) -> None:
+def env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIDYLLM_HOME", str(tmp_path))
     for name in PROVIDERS:
         monkeypatch.setenv(find_provider(name).auth.env, "env-secret")
 
@@ -46,3 +48,31 @@ def test_chat_and_stream(provider: str) -> None:
         check(asyncio.run(tl.achat("Hi", model, dry_run=True)))
         check(tl.stream("Hi", model, dry_run=True))
         check(tl.astream("Hi", model, dry_run=True))
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).batch])
+def test_batches(provider: str) -> None:
+    model = model_of(provider, find_provider(provider).chat_model)
+
+    async def main() -> None:
+        check(await tl.alist_batches(model, dry_run=True))
+        for shown in (
+            *await tl.acheck_batch("batch_1", model, dry_run=True),
+            *await tl.await_batch("batch_1", model, dry_run=True),
+            *await tl.afetch_batch("batch_1", model, dry_run=True),
+            *await tl.acancel_batch("batch_1", model, dry_run=True),
+        ):
+            check(shown)
+
+    with tl.using(Nobody()):
+        check(tl.list_batches(model, dry_run=True))
+        for shown in (
+            *tl.check_batch("batch_1", model, dry_run=True),
+            *tl.wait_batch("batch_1", model, dry_run=True),
+            *tl.fetch_batch("batch_1", model, dry_run=True),
+            *tl.cancel_batch("batch_1", model, dry_run=True),
+        ):
+            check(shown)
+        asyncio.run(main())
+        plan = tl.send_batch(["Hi"], model, dry_run=True)
+    assert not [secret for secret in SECRETS if secret in repr(plan)]

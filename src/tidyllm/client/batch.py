@@ -1,17 +1,24 @@
-"""The verbs for batches: list, check, send, wait, fetch and cancel, each with its async twin."""
+"""The verbs for batches: list, check, send, wait, fetch and cancel, each with its async twin.
+
+With `dry_run` each returns what it would send first, one preview a remote batch, and sends nothing.
+"""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, overload
 
+import msgspec
+
 from tidyllm.client import fetch, look
-from tidyllm.client.calls import transport_for
+from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.jobs import Job
 from tidyllm.client.plan import Plan, keep, plan, prepare
+from tidyllm.client.preview import Preview, preview
 from tidyllm.client.progress import batch_bar
 from tidyllm.client.send import send
 from tidyllm.client.targets import Target, find_target
+from tidyllm.core.wire import Call
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.drive import adrive, drive
 
@@ -24,7 +31,13 @@ POLL_S = 30.0
 _SAME_AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
 
 
-def list_batches(model: Model | str, *, limit: int | None = None) -> "pl.DataFrame":
+@overload
+def list_batches(
+    model: Model | str, *, limit: int | None = None, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+def list_batches(model: Model | str, *, limit: int | None = None, dry_run: Literal[True]) -> Preview: ...
+def list_batches(model: Model | str, *, limit: int | None = None, dry_run: bool = False) -> "pl.DataFrame | Preview":
     """Return a table of a provider's batches, newest first, all pages or the newest `limit`.
 
         list_batches(openai())
@@ -33,45 +46,101 @@ def list_batches(model: Model | str, *, limit: int | None = None) -> "pl.DataFra
     request_failed`, for every provider; times are UTC. Raises ApiError and its kin as the provider answers.
     """
     asked = resolve_model(model)
+    if dry_run:
+        return preview(look.list_all(shown(asked), limit=limit))
     batches = drive(look.list_all(asked, limit=limit), transport_for(asked))
     return look.frame_of(batches, asked)
 
 
-async def alist_batches(model: Model | str, *, limit: int | None = None) -> "pl.DataFrame":
+@overload
+async def alist_batches(
+    model: Model | str, *, limit: int | None = None, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+async def alist_batches(model: Model | str, *, limit: int | None = None, dry_run: Literal[True]) -> Preview: ...
+async def alist_batches(
+    model: Model | str, *, limit: int | None = None, dry_run: bool = False
+) -> "pl.DataFrame | Preview":
     """Return what `list_batches` does."""
     asked = resolve_model(model)
+    if dry_run:
+        return preview(look.list_all(shown(asked), limit=limit))
     batches = await adrive(look.list_all(asked, limit=limit), transport_for(asked))
     return look.frame_of(batches, asked)
 
 
-def check_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+def check_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+def check_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
+def check_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Return how a job's batches stand now, one row each, with the columns of `list_batches`.
 
     `job` is what `send_batch` returned, or its name, or with `provider` the provider's id of any batch.
     Raises JobNotFoundError, and ApiError and its kin as the provider answers.
     """
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     return look.frame_of(drive(look.look(target), transport_for(target.model)), target.model)
 
 
-async def acheck_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+async def acheck_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+async def acheck_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
+) -> list[Preview]: ...
+async def acheck_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Return what `check_batch` does."""
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     return look.frame_of(await adrive(look.look(target), transport_for(target.model)), target.model)
 
 
-def cancel_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+def cancel_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+def cancel_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
+def cancel_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Ask a job's batches to stop, and return how they stand, as `check_batch` does; what is answered can be fetched.
 
     Raises ConflictError for a batch that has ended otherwise.
     """
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.cancel)
     return look.frame_of(drive(look.cancel(target), transport_for(target.model)), target.model)
 
 
-async def acancel_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+async def acancel_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+async def acancel_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
+) -> list[Preview]: ...
+async def acancel_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Do what `cancel_batch` does."""
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.cancel)
     return look.frame_of(await adrive(look.cancel(target), transport_for(target.model)), target.model)
 
 
@@ -164,6 +233,7 @@ async def asend_batch(
         return await adrive(send(folder, asked, clock=transport.clock), transport)
 
 
+@overload
 def wait_batch(
     job: Job | str,
     provider: Model | str | None = None,
@@ -171,7 +241,27 @@ def wait_batch(
     poll_s: float = POLL_S,
     timeout_s: float | None = None,
     progress: bool = True,
-) -> "pl.DataFrame":
+    dry_run: Literal[False] = False,
+) -> "pl.DataFrame": ...
+@overload
+def wait_batch(
+    job: Job | str,
+    provider: Model | str | None = None,
+    *,
+    poll_s: float = POLL_S,
+    timeout_s: float | None = None,
+    progress: bool = True,
+    dry_run: Literal[True],
+) -> list[Preview]: ...
+def wait_batch(
+    job: Job | str,
+    provider: Model | str | None = None,
+    *,
+    poll_s: float = POLL_S,
+    timeout_s: float | None = None,
+    progress: bool = True,
+    dry_run: bool = False,
+) -> "pl.DataFrame | list[Preview]":
     """Wait until a job's batches have ended, and return how, as `check_batch` does; on a terminal a bar shows how far.
 
     Ctrl-C ends the waiting, never the job. A lost network or a provider in trouble ends neither: it is logged once, and
@@ -179,6 +269,8 @@ def wait_batch(
     look as its cause; AuthError, NotFoundError and their kin at once.
     """
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     transport = transport_for(target.model)
     with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
         waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
@@ -186,6 +278,7 @@ def wait_batch(
     return look.frame_of(batches, target.model)
 
 
+@overload
 async def await_batch(
     job: Job | str,
     provider: Model | str | None = None,
@@ -193,9 +286,31 @@ async def await_batch(
     poll_s: float = POLL_S,
     timeout_s: float | None = None,
     progress: bool = True,
-) -> "pl.DataFrame":
+    dry_run: Literal[False] = False,
+) -> "pl.DataFrame": ...
+@overload
+async def await_batch(
+    job: Job | str,
+    provider: Model | str | None = None,
+    *,
+    poll_s: float = POLL_S,
+    timeout_s: float | None = None,
+    progress: bool = True,
+    dry_run: Literal[True],
+) -> list[Preview]: ...
+async def await_batch(
+    job: Job | str,
+    provider: Model | str | None = None,
+    *,
+    poll_s: float = POLL_S,
+    timeout_s: float | None = None,
+    progress: bool = True,
+    dry_run: bool = False,
+) -> "pl.DataFrame | list[Preview]":
     """Do what `wait_batch` does."""
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     transport = transport_for(target.model)
     with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
         waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
@@ -203,7 +318,15 @@ async def await_batch(
     return look.frame_of(batches, target.model)
 
 
-def fetch_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+def fetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+def fetch_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
+def fetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Return the rows of a job with their answers: the columns as they were, then `reply` and `llm_...`.
 
     The table is of the kind that was sent: polars, pandas or Arrow. Every row is there whatever became of it, as
@@ -215,17 +338,37 @@ def fetch_batch(job: Job | str, provider: Model | str | None = None) -> "pl.Data
     Raises NotDoneError before the batch has ended; BatchFailedError where it was refused as a whole.
     """
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     transport = transport_for(target.model)
     folder = drive(fetch.download(target, clock=transport.clock), transport)
     return fetch.tabulate(folder, target.model)
 
 
-async def afetch_batch(job: Job | str, provider: Model | str | None = None) -> "pl.DataFrame":
+@overload
+async def afetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> "pl.DataFrame": ...
+@overload
+async def afetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
+) -> list[Preview]: ...
+async def afetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> "pl.DataFrame | list[Preview]":
     """Return what `fetch_batch` does."""
     target = find_target(job, provider)
+    if dry_run:
+        return _previews(target, look.look)
     transport = transport_for(target.model)
     folder = await adrive(fetch.download(target, clock=transport.clock), transport)
     return await asyncio.to_thread(fetch.tabulate, folder, target.model)
+
+
+def _previews(target: Target, ask: Callable[[Target], Call[object]]) -> list[Preview]:
+    """Return what would be sent first about each of a job's batches."""
+    asked = msgspec.structs.replace(target, model=shown(target.model))
+    return [preview(ask(msgspec.structs.replace(asked, batch_ids=(one,)))) for one in target.batch_ids]
 
 
 @contextmanager

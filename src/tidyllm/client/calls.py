@@ -8,8 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from tidyllm.core.wire import Call, Request
-from tidyllm.dialect import Site
-from tidyllm.provider import Model
+from tidyllm.provider import Model, Secret
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.drive import Sender, Transport
 from tidyllm.transport.keys import Keys
@@ -18,6 +17,7 @@ T = TypeVar("T")
 
 _INSTEAD: ContextVar[Transport | None] = ContextVar("tidyllm_transport", default=None)
 _PLACEHOLDER = "no-key"
+_HIDDEN = Secret("…")
 
 
 @contextmanager
@@ -50,9 +50,9 @@ def current_transport() -> Transport:
     return _INSTEAD.get() or Transport(sender=BACKGROUND, pace=BACKGROUND.pace)
 
 
-def shown_site(model: Model) -> Site:
-    """Return where a model's requests go, for a dry run: the values of the user's own headers are left out."""
-    return msgspec.structs.replace(model.site, headers=tuple((name, "…") for name, _ in model.headers))
+def shown(model: Model) -> Model:
+    """Return a model for a dry run: the values of the user's own headers are left out."""
+    return msgspec.structs.replace(model, headers=tuple((name, _HIDDEN) for name, _ in model.headers))
 
 
 def first_request(call: Call[T]) -> Request:

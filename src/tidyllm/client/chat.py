@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 import msgspec
 
-from tidyllm.client.calls import shown_site, transport_for
+from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
@@ -165,7 +165,7 @@ def answering(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[
 
 def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Preview]:
     """Return what would be sent, and what of each conversation the model would not be told."""
-    asked = _asked(model, shown_site(model))
+    asked = _asked(model, shown(model).site)
     listener = Listener(model.provider.name, asked.model)
     return [preview(how(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidyllm.client.calls import first_request, shown_site
+from tidyllm.client.calls import first_request, shown
 from tidyllm.client.disk import replacing, write_durably
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote, job_folder, job_key, refuse_change
 from tidyllm.client.rows import asker, row_ids
@@ -99,7 +99,7 @@ def plan(prepared: Prepared) -> Plan:
     model, folder = prepared.model, job_folder(prepared.name)
     record = folder.read() if folder.exists else _intent(prepared, created_at=0.0, token=_TOKEN_UNMADE)
     refuse_change(record, prepared.parts)
-    site = shown_site(model)
+    site = shown(model).site
     remote = record.remotes[0]
     file_id = remote.input_file_id or "(id of the uploaded file)"
     upload = files_of(model).upload(site, folder.requests, purpose=PURPOSE)

@@ -28,7 +28,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(call: Call[object], *, left_behind: tuple[str, ...] = ()) -> Preview:
-    """Return what a call would send first; nothing is sent. Its site must hold no secret (`shown_site`)."""
+    """Return what a call would send first; nothing is sent. Its model must hold no secret (`shown`)."""
     request = first_request(call)
     return Preview(
         method=request.method,
