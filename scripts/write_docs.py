@@ -18,7 +18,7 @@ from tidyllm.cli.main import app
 from tidyllm.core.clock import SystemClock
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.wire import MIB
-from tidyllm.provider import find_provider
+from tidyllm.provider import Provider, find_provider
 from tidyllm.server.api.app import create_app
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.settings import Settings
@@ -83,15 +83,37 @@ def options(command: TyperCommand) -> list[TyperOption]:
 
 
 def providers_table() -> Iterator[str]:
-    """Yield a table of the providers: what each can do, where its key comes from, its documentation."""
-    yield "| provider | default model | key in | base URL |"
-    yield "|---|---|---|---|"
+    """Yield a table of the providers: what each can do, its usual models, where its key and its address come from."""
+    yield "| provider | chat | embeddings | models | batches | default model | key in | base URL |"
+    yield "|---|---|---|---|---|---|---|---|"
     for module in pkgutil.iter_modules(providers.__path__):
         one = find_provider(module.name)
         name = f"[`{one.name}`]({one.docs})" if one.docs.startswith("http") else f"`{one.name}`"
-        key = f"`{one.auth.env}`" + ("" if one.auth.required else ", if it wants one")
-        model = f"`{one.chat_model}` (checked {one.checked})" if one.chat_model else "none: name it"
-        yield f"| {name} | {model} | {key} | `{one.base_url}` |"
+        chats = ", ".join(f"`{dialect.api}`" for dialect in (one.chat, *one.chat_also) if dialect is not None)
+        has = ["yes" if there else "" for there in (one.models, one.batch)]
+        embeds = f"`{one.embed_model}`" if one.embed_model else "name a model" if one.embed else ""
+        model = f"`{one.chat_model}` ({one.checked})" if one.chat_model else "name one" if one.chat else ""
+        yield f"| {' | '.join((name, chats, embeds, *has, model, _key_words(one), _address_words(one)))} |"
+
+
+def options_table() -> Iterator[str]:
+    """Yield a table of what a model may be made with."""
+    yield "| option | meaning |"
+    yield "|---|---|"
+    for name, meaning in field_docstrings(PACKAGE / "provider.py", "Options").items():
+        yield f"| `{name}` | {meaning} |"
+
+
+def _key_words(one: Provider) -> str:
+    names = " or ".join(f"`{name}`" for name in (one.auth.env, *one.auth.env_also))
+    return names + ("" if one.auth.required else ", if it wants one")
+
+
+def _address_words(one: Provider) -> str:
+    env = f"`{one.base_url_env}`" if one.base_url_env else ""
+    if one.base_url is None:
+        return f"yours: `base_url=` or {env}"
+    return f"`{one.base_url}`" + (f" or {env}" if env else "")
 
 
 def api_routes() -> list[APIRoute]:
@@ -132,8 +154,8 @@ def field_docstrings(path: Path, class_name: str) -> dict[str, str]:
 
 PARTS: Mapping[str, Mapping[str, Writer]] = {
     "ARCHITECTURE.md": {"code map": code_map},
-    "docs/client.md": {"providers": providers_table},
     "docs/commands.md": {"commands": commands_part},
+    "docs/providers.md": {"providers": providers_table, "options": options_table},
     "docs/server.md": {"routes": routes_table, "settings": settings_table},
 }
 """Which document holds which generated parts."""

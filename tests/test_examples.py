@@ -16,7 +16,7 @@ from examples.demo import ROWS, real_texts, running, with_v1
 from scripts.source import ROOT
 
 DEMO = ROOT / "examples" / "demo.py"
-DOCUMENTS = ("README.md", "docs/client.md", "docs/server.md")
+DOCUMENTS = ("README.md", "docs/client.md", "docs/conversations.md", "docs/server.md")
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DEFAULT_BASE_URL = "http://127.0.0.1:8642/v1"
 TIMEOUT_S = 90
