@@ -46,6 +46,8 @@ class Options(TypedDict, total=False):
     """Whether the answer tells of the model's reasoning."""
     logprobs: bool | int | None
     """True to be told of each token how likely it was; a number for so many alternatives besides."""
+    dimensions: int | None
+    """Length of the vectors, where the model lets choose; for embeddings alone."""
     model_family: str | None
     """A model whose rules hold, where the name, as of a deployment, does not tell what it is."""
     extra: Mapping[str, object] | None
@@ -271,6 +273,7 @@ def _params(options: Options) -> Params:
         effort=options.get("effort"),
         thoughts=options.get("thoughts"),
         logprobs=logprobs,
+        dimensions=options.get("dimensions"),
         model_family=options.get("model_family"),
         extra=_checked_extra(options.get("extra") or {}),
     )

@@ -18,7 +18,7 @@
     * RateLimitError          429: too fast; `retry_after_s` says how long to wait, where known
     * QuotaError              402, or a 429 that waiting does not cure: no credit, a spend cap, a day's quota
     * ServerError             500 and above, 408 and 424
-  * PartlyFailedError         some of several conversations were not answered; `results` has those that were
+  * PartlyFailedError         some of several requests were not answered; `results` has the answers of the others
   * BadAnswerError            the API answered with success, but not with what its documentation says
   * JobError                  a job on disk and what was asked of it do not go together
     * JobNotFoundError        there is no job of that name
@@ -147,10 +147,10 @@ class BadAnswerError(TidyllmError):
 
 
 class PartlyFailedError(TidyllmError):
-    """Some of several conversations were not answered.
+    """Some of several requests were not answered.
 
-    `results` has, in their order, each conversation with its answer, or the exception that it met; the first of those
-    is the cause of this one.
+    `results` has, in their order, what each became, or the exception that it met; the first of those is the cause of
+    this one. `chat` becomes a conversation with its answer, `embed` the table of the texts that were asked together.
     """
 
     def __init__(self, message: str, *, results: tuple[object, ...]) -> None:

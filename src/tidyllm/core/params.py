@@ -33,6 +33,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much the model thinks before it answers."""
     logprobs: int | None = None
     """Tell of each token how likely it was, and so many alternatives; 0 for none."""
+    dimensions: int | None = None
+    """Length of the vectors, where the model lets choose; for embeddings alone."""
     model_family: str | None = None
     """A model whose rules hold, where the name, as of a deployment, does not tell what it is."""
     extra: dict[str, object] = {}

@@ -41,6 +41,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 Rules: TypeAlias = Mapping[str, Rule]
 
+_FOR_EMBEDDINGS: Rules = {"dimensions": Rule(refusal="It is for the verb embed.")}
+"""What holds unless a dialect's own rules say otherwise."""
+
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """Models that differ from the others of their provider."""
@@ -78,7 +81,7 @@ def request_body(
     Raises SettingError for a parameter that the model does not take, or not so, and for an extra field that repeats
     what the request says already.
     """
-    merged = dict(rules)
+    merged = {**_FOR_EMBEDDINGS, **rules}
     body: dict[str, object] = {}
     for family in families:
         if family.holds(model, params):

@@ -7,7 +7,9 @@ from tidyllm.core.limits import BatchLimits
 from tidyllm.core.rules import Family, refused
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.files import Files
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # Reasoning models refuse what steers the choice of tokens, unless they do not reason; spec/openai-chat 3.2.
@@ -23,6 +25,11 @@ _FAMILIES = (
     ),
 )
 
+# spec/openai-chat 7.
+_FIXED_LENGTH = Family(
+    models=("text-embedding-ada-002",), rules=refused("dimensions", why="Its vectors have 1536 numbers.")
+)
+
 _CHAT = ChatCompletions(families=_FAMILIES)
 
 openai = Provider(
@@ -32,8 +39,11 @@ openai = Provider(
     base_url_env="OPENAI_BASE_URL",
     auth=Auth(env="OPENAI_API_KEY"),
     chat_model="gpt-6.2-sol",
+    embed_model="text-embedding-3-small",
     checked=date(2026, 11, 23),
     chat=_CHAT,
+    embed=EmbeddingsApi(families=(_FIXED_LENGTH,)),
+    models=Models(),
     files=Files(),
     batch=Batches(),
     batch_chat=_CHAT,
