@@ -21,17 +21,21 @@ FACE = [
     "acancel_batch",
     "achat",
     "acheck_batch",
+    "aembed",
     "afetch_batch",
     "alist_batches",
+    "alist_models",
     "asend_batch",
     "astream",
     "await_batch",
     "cancel_batch",
     "chat",
     "check_batch",
+    "embed",
     "errors",
     "fetch_batch",
     "list_batches",
+    "list_models",
     "llm_message",
     "local",
     "openai",
@@ -76,7 +80,9 @@ def test_importing_the_package_imports_almost_nothing() -> None:
 
 
 def test_naming_verbs_and_providers_loads_no_table_library_and_no_network() -> None:
-    loaded = modules_after("from tidyllm import chat, openai, local, send_batch, list_batches, fetch_batch, using")
+    loaded = modules_after(
+        "from tidyllm import chat, embed, list_models, openai, local, send_batch, list_batches, fetch_batch, using"
+    )
     assert not HEAVY & loaded
 
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     )
     from tidyllm.client.calls import using
     from tidyllm.client.chat import LLMMessage, achat, chat, llm_message
+    from tidyllm.client.embed import aembed, embed
     from tidyllm.client.jobs import Job
     from tidyllm.client.limits import rate_limit_info
+    from tidyllm.client.models import alist_models, list_models
     from tidyllm.client.plan import Plan
     from tidyllm.client.preview import Preview
     from tidyllm.client.stream import AsyncStream, Stream, astream, stream
@@ -45,17 +47,21 @@ __all__ = [
     "acancel_batch",
     "achat",
     "acheck_batch",
+    "aembed",
     "afetch_batch",
     "alist_batches",
+    "alist_models",
     "asend_batch",
     "astream",
     "await_batch",
     "cancel_batch",
     "chat",
     "check_batch",
+    "embed",
     "errors",
     "fetch_batch",
     "list_batches",
+    "list_models",
     "llm_message",
     "local",
     "openai",
@@ -77,7 +83,11 @@ _MODULE_OF = {
     "Stream": "client.stream",
     "achat": "client.chat",
     "astream": "client.stream",
+    "aembed": "client.embed",
+    "alist_models": "client.models",
     "chat": "client.chat",
+    "embed": "client.embed",
+    "list_models": "client.models",
     "llm_message": "client.chat",
     "local": "providers.local",
     "openai": "providers.openai",

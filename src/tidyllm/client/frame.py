@@ -17,6 +17,7 @@ from narwhals.typing import IntoDataFrame
 from tidyllm.client.rows import LIST_COLUMN, TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.errors import SettingError
+from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.reply import Answer, Reply
 
 ROW_ID = "llm_custom_id"
@@ -72,8 +73,20 @@ _BATCH_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[Batch], object]]] = {
 }
 """The columns of every table of batches, with `provider` put in after the seventh."""
 _PROVIDER_AT = 7
+_MODEL_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[ModelInfo], object]]] = {
+    "id": (pl.String(), lambda model: model.id),
+    "name": (pl.String(), lambda model: model.name),
+    "created_at": (_UTC, lambda model: _microseconds(model.created_at)),
+    "owned_by": (pl.String(), lambda model: model.owned_by),
+    "context_tokens": (pl.Int64(), lambda model: model.context_tokens),
+    "output_tokens_max": (pl.Int64(), lambda model: model.output_tokens_max),
+    "capabilities": (pl.List(pl.String()), lambda model: list(model.capabilities)),
+    "ends_at": (pl.String(), lambda model: model.ends_at),
+}
+"""The columns of a table of models, with `provider` before them."""
 _JSON_TYPES = (str, int, bool, list, dict, type(None))
 _MICROSECONDS = 1_000_000
+_FLOAT_BYTES = 4
 
 
 class Table:
@@ -159,6 +172,23 @@ def batches_frame(batches: Iterable[Batch], *, provider: str) -> pl.DataFrame:
     ]
     columns.insert(_PROVIDER_AT, pl.Series("provider", [provider] * len(found), dtype=pl.String))
     return pl.DataFrame(columns)
+
+
+def models_frame(models: Iterable[ModelInfo], *, provider: str) -> pl.DataFrame:
+    """Return a table of models, all its columns typed, however many there are."""
+    found = list(models)
+    columns = [
+        pl.Series(name, [read(model) for model in found], dtype=kind) for name, (kind, read) in _MODEL_COLUMNS.items()
+    ]
+    return pl.DataFrame([pl.Series("provider", [provider] * len(found), dtype=pl.String), *columns])
+
+
+def embeddings_frame(texts: Sequence[str], vectors: Sequence[bytes], *, empty: int = 0) -> pl.DataFrame:
+    """Return a table of texts with their vectors, all of one length, which is `empty` where there are none."""
+    length = len(vectors[0]) // _FLOAT_BYTES if vectors else empty
+    floats = pl.Series(memoryview(b"".join(vectors)).cast("f"), dtype=pl.Float32)
+    column = floats.reshape((len(vectors), length)) if vectors else pl.Series([], dtype=pl.Array(pl.Float32, length))
+    return pl.DataFrame([pl.Series("input", texts, dtype=pl.String), column.alias("embeddings")])
 
 
 def _opened(data: list[str] | IntoDataFrame) -> nw.DataFrame[IntoDataFrame]:
