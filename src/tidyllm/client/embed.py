@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 
-from tidyllm.client.calls import shown_site, transport_for
+from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
@@ -49,7 +49,7 @@ def embed(
     """
     order = _ordered(texts, resolve_model(provider))
     if dry_run:
-        previews = [preview(call) for call in order.calls(shown_site(order.model))]
+        previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
     calls, transport = order.calls(order.model.site), transport_for(order.model)
     return _frame(order, drive_all(calls, transport, in_flight=IN_FLIGHT_MAX))
@@ -69,7 +69,7 @@ async def aembed(
     """Return what `embed` does."""
     order = _ordered(texts, resolve_model(provider))
     if dry_run:
-        previews = [preview(call) for call in order.calls(shown_site(order.model))]
+        previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
     calls, transport = order.calls(order.model.site), transport_for(order.model)
     results = await adrive_all(calls, transport, in_flight=IN_FLIGHT_MAX)

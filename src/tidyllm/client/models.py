@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
-from tidyllm.client.calls import shown_site, transport_for
+from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.targets import models_of
 from tidyllm.core.model_info import ModelInfo
@@ -30,7 +30,7 @@ def list_models(provider: Model | str, *, dry_run: bool = False) -> "pl.DataFram
     """
     asked = resolve_model(provider)
     if dry_run:
-        return preview(models_of(asked).models(shown_site(asked)))
+        return preview(models_of(asked).models(shown(asked).site))
     return _frame(drive(models_of(asked).models(asked.site), transport_for(asked)), asked)
 
 
@@ -42,7 +42,7 @@ async def alist_models(provider: Model | str, *, dry_run: bool = False) -> "pl.D
     """Return what `list_models` does."""
     asked = resolve_model(provider)
     if dry_run:
-        return preview(models_of(asked).models(shown_site(asked)))
+        return preview(models_of(asked).models(shown(asked).site))
     return _frame(await adrive(models_of(asked).models(asked.site), transport_for(asked)), asked)
 
 

@@ -46,6 +46,7 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
             headers=(*site.headers, ("content-type", "application/json")),
             body=msgspec.json.encode(self._body(texts, model=model, params=params)),
             auth=site.auth,
+            lane=f"{site.provider}/{model}",
             timeout_s=site.timeout_s,
             body_bytes_max=_BODY_BYTES_MAX,
         )
