@@ -2,7 +2,7 @@
 
 from tidyllm.client.show import as_html, as_text
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
-from tidyllm.core.reply import Reply
+from tidyllm.core.reply import Citation, Reply
 
 TALK = Conversation(
     system="Be <brief>.",
@@ -32,3 +32,14 @@ def test_html_shows_what_was_said_and_obeys_none_of_it() -> None:
     assert "<script>" not in html
     for shown in ("Be &lt;brief&gt;.", "&lt;script&gt;", "m&lt;1&gt;", "Hello &amp; welcome."):
         assert shown in html
+
+
+def test_the_sources_of_an_answer_stand_below_it_once_each() -> None:
+    sources = (
+        Citation(url="https://a.example/<b>", title="A", start=0, end=2),
+        Citation(url="https://a.example/<b>", title="A"),
+        Citation(title="notes.pdf"),
+    )
+    talk = Conversation(turns=(AssistantTurn(Reply(text="So it is.", citations=sources)),))
+    assert as_text(talk) == "[assistant]\nSo it is.\n[1] A, https://a.example/<b>\n[2] notes.pdf"
+    assert "https://a.example/&lt;b&gt;" in as_html(talk)

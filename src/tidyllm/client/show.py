@@ -26,9 +26,16 @@ def _blocks(conversation: Conversation) -> Iterator[tuple[str, str]]:
         yield "system", conversation.system
     for turn in conversation.turns:
         if isinstance(turn, AssistantTurn):
-            yield _answerer(turn.reply), turn.text
+            yield _answerer(turn.reply), "\n".join((turn.text, *_sources(turn.reply)))
         else:
             yield "user", turn.text
+
+
+def _sources(reply: Reply) -> Iterator[str]:
+    """Yield a line for each source that an answer names."""
+    named = dict.fromkeys((source.title, source.url) for source in reply.citations)
+    for number, (title, url) in enumerate(named, 1):
+        yield f"[{number}] {', '.join(word for word in (title, url) if word)}"
 
 
 def _answerer(reply: Reply) -> str:
