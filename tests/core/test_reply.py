@@ -11,6 +11,8 @@ from tidyllm.core.reply import Outcome, Reply
         (Reply(text="Hi", finish="stop"), Outcome.OK),
         (Reply(text="Hi", finish="a word of tomorrow"), Outcome.OK),
         (Reply(text="H", finish="length"), Outcome.TRUNCATED),
+        (Reply(text="H", finish="insufficient_system_resource"), Outcome.TRUNCATED),
+        (Reply(text="H", finish="abort"), Outcome.TRUNCATED),
         (Reply(refusal="No.", finish="stop"), Outcome.REFUSED),
         (Reply(text="H", finish="content_filter"), Outcome.REFUSED),
         (Reply(finish="tool_calls"), Outcome.INVALID),

@@ -54,6 +54,16 @@ def test_each_status_has_its_error(response: Response, kind: type[ApiError]) -> 
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize(
+    ("source", "kind"), [("openrouter_in_flight_budget", RateLimitError), ("openrouter_credits", QuotaError)]
+)
+def test_a_402_that_waiting_cures_is_told_from_one_that_it_does_not(source: str, kind: type[ApiError]) -> None:
+    with pytest.raises(kind) as caught:
+        success(refusal(402, code=402, metadata={"limit_source": source}), SITE)
+    assert type(caught.value) is kind
+    assert caught.value.status == 402
+
+
 def test_a_wrong_key_says_where_it_came_from() -> None:
     with pytest.raises(AuthError, match="Check the key in OPENAI_API_KEY"):
         success(refusal(401, message="Incorrect API key provided"), SITE)

@@ -49,6 +49,13 @@ def test_refusal_that_waiting_does_not_cure_is_final(code: str, field: str) -> N
     assert not should_retry(ask(), answer)
 
 
+def test_a_budget_that_requests_under_way_hold_is_waited_for_although_the_status_says_otherwise() -> None:
+    metadata = b'{"limit_source":"%s"}'
+    body = b'{"error":{"code":402,"metadata":' + metadata + b"}}"
+    assert should_retry(ask(), Response(status=402, body=body % b"openrouter_in_flight_budget"))
+    assert not should_retry(ask(), Response(status=402, body=body % b"openrouter_credits"))
+
+
 @pytest.mark.parametrize(
     "body",
     [

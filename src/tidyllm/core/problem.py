@@ -76,6 +76,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     final: bool = False
     """Whether no waiting cures it: no credit, a spend cap, a day's quota."""
+    passing: bool = False
+    """Whether waiting cures it although the answer's own status says otherwise; `status` is what it stands for."""
 
 
 def read_problem(body: bytes) -> Problem:
@@ -99,14 +101,23 @@ def problem_in_success(body: bytes) -> Problem | None:
     if b'"error"' not in body:
         return None
     try:
-        held = msgspec.json.decode(body, type=_Held).error
+        held = msgspec.json.decode(body, type=_Held)
     except UNREADABLE:
         return None
-    return None if held is None else read_problem(body)
+    if held.error is not None:
+        return read_problem(body)
+    error = held.choice_error()
+    return None if error is None else read_problem(msgspec.json.encode({"error": error}))
 
 
 class _Held(msgspec.Struct, frozen=True):
     error: dict[str, object] | str | None = None
+    choices: object = None
+
+    def choice_error(self) -> object:
+        """Return the error that stands in place of the first answer; spec/openrouter 3."""
+        first = self.choices[0] if isinstance(self.choices, list) and self.choices else None
+        return first.get("error") if isinstance(first, dict) else None
 
 
 def _problem(inner: Mapping[str, object], *, outer: Mapping[str, object], message: str | None) -> Problem:
@@ -120,6 +131,7 @@ def _problem(inner: Mapping[str, object], *, outer: Mapping[str, object], messag
         retry_after_s=_asked_s(inner),
         request_id=_text(outer.get("request_id")),
         final=bool(FINAL_WORDS & words) and _BUDGET_IN_FLIGHT not in words,
+        passing=_BUDGET_IN_FLIGHT in words,
     )
 
 
@@ -159,7 +171,10 @@ def _quotas(detail: Mapping[str, object]) -> Iterator[str]:
 def _status(inner: Mapping[str, object], words: set[str], *, outer: Mapping[str, object]) -> int | None:
     if "API_KEY_INVALID" in words:  # Google answers 400; spec/gemini 10
         return 401
-    for said in (inner.get("status_code"), inner.get("code"), inner.get("status"), outer.get("statusCode")):
+    if _BUDGET_IN_FLIGHT in words:  # OpenRouter answers 402; spec/openrouter 4
+        return 429
+    statuses = (inner.get(name) for name in ("status_code", "raw_status_code", "code", "status"))
+    for said in (*statuses, outer.get("statusCode")):
         number = int(said) if isinstance(said, str) and said.isdecimal() else said
         if isinstance(number, int) and number in _ERROR_STATUSES:
             return number

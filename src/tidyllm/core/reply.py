@@ -12,7 +12,7 @@ class Outcome(str, Enum):
     REFUSED = "refused"
     """The model declined, or a filter stopped it."""
     TRUNCATED = "truncated"
-    """The answer was cut off at the longest length allowed."""
+    """The answer was cut off: at the longest length allowed, or by a server that gave up."""
     INVALID = "invalid"
     """An answer came, but it is not what was asked for."""
     FAILED = "failed"
@@ -119,11 +119,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """How the row that asked ended."""
         if self.refusal is not None or self.finish == "content_filter":
             return Outcome.REFUSED
-        if self.finish == "length":
+        if self.finish in _CUT_OFF:
             return Outcome.TRUNCATED
         return Outcome.INVALID if self.text is None else Outcome.OK
 
 
+_CUT_OFF = frozenset({"length", "insufficient_system_resource", "abort", "repetition"})
+"""Reasons for stopping that leave an answer unfinished; spec/deepseek 4, spec/vllm 2."""
 _HIDDEN = frozenset({"body", "opaque", "logprobs"})
 """What is too long for a person to read."""
 

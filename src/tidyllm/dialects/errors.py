@@ -41,7 +41,7 @@ def success(response: Response, site: Site) -> bytes:
 def api_error(problem: Problem, response: Response, *, site: Site) -> ApiError:
     """Return the exception for an answer that is an error, by its status or in spite of it."""
     # What a status says goes before the words, but a key that is wrong is told by Google in a 400's words alone.
-    by_words = response.ok or problem.status == _WRONG_KEY
+    by_words = response.ok or problem.passing or problem.status == _WRONG_KEY
     status = problem.status if by_words and problem.status is not None else response.status
     kind = error_class(status)
     if problem.final and (kind is RateLimitError or kind is ApiError):

@@ -45,7 +45,7 @@ def should_retry(request: Request, outcome: Response | TransportError) -> bool:
     problem = problem_in_success(outcome.body) if outcome.ok else read_problem(outcome.body)
     if problem is None or problem.final:
         return False
-    status = (problem.status or 0) if outcome.ok else outcome.status
+    status = (problem.status or 0) if outcome.ok or problem.passing else outcome.status
     asked = outcome.headers.get("x-should-retry", "").lower()
     if asked == "false" or (request.repeat is Repeat.IF_NOT_SENT and status != _TOO_MANY):
         return False

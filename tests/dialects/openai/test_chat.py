@@ -13,6 +13,7 @@ from tidyllm.core.reply import Citation, Outcome, Reply
 from tidyllm.core.wire import Repeat, Request, Response
 from tidyllm.dialect import Site
 from tidyllm.dialects.asking import Asked, ask
+from tidyllm.dialects.errors import success
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.testing import play
 from tidyllm.transport.drive import Transport, drive
@@ -248,6 +249,20 @@ def test_each_error_in_a_200_has_its_exception(error: object, kind: type[ApiErro
     with pytest.raises(ApiError) as caught:
         call.send(Response(status=200, body=json.dumps({"error": error}).encode()))
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "Upstream broke off."}, "Upstream broke off."])
+def test_an_error_in_place_of_the_answer_is_an_exception(error: object) -> None:
+    call = ask(HOW, ASK)
+    next(call)
+    with pytest.raises(ApiError, match=r"Upstream broke off\."):
+        call.send(Response(status=200, body=answer(choices=[{"message": {"content": ""}, "error": error}])))
+
+
+@pytest.mark.parametrize("choices", [[], [1], None, {}, [{"message": {"content": '"error"'}, "error": None}]])
+def test_the_word_error_alone_is_no_error(choices: object) -> None:
+    response = Response(status=200, body=answer(choices=choices, error=None))
+    assert success(response, SITE) == response.body
 
 
 def test_a_success_that_is_no_json_is_a_bad_answer() -> None:

@@ -88,6 +88,8 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
         choice, usage = said.choices[0], said.usage or Usage()
         if choice.error is not None:
             raise BadAnswerError(f"The answer is an error: {msgspec.json.encode(choice.error).decode()}", body=body)
+        if choice.finish_reason == _FAILED:
+            raise BadAnswerError("The answer broke off with an error of which no more is told: ask again.", body=body)
         return Reply(
             text=choice.message.text(),
             refusal=choice.message.refusal or None,
@@ -130,5 +132,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
         return Opaque(self.api, kept) if isinstance(kept, list) and kept else None
 
 
-# Mistral's own word; spec/mistral 3.
-_FINISHES = {"model_length": "length"}
+# Mistral's own word and OpenAI's old one; spec/mistral 3, spec/groq 3.
+_FINISHES = {"model_length": "length", "function_call": "tool_calls"}
+_FAILED = "error"
+"""The reason of an answer that is none; spec/mistral 3, spec/openrouter 3."""

@@ -18,17 +18,38 @@ class UrlCitation(msgspec.Struct, frozen=True):
     end_index: int | None = None
 
 
+class GivenCitation(msgspec.Struct, frozen=True):
+    """A source that the user gave, as a document or as the answer of a tool; spec/groq 2d."""
+
+    document_id: str | None = None
+    tool_call_id: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
 class Annotation(msgspec.Struct, frozen=True):
     """A remark on the text; other kinds than citations have fields of their own."""
 
     url_citation: UrlCitation | None = None
+    document_citation: GivenCitation | None = None
+    function_citation: GivenCitation | None = None
+
+    def citations(self) -> Iterator[Citation]:
+        """Yield the sources that it names."""
+        if (web := self.url_citation) is not None:
+            yield Citation(url=web.url, title=web.title, quote=web.content, start=web.start_index, end=web.end_index)
+        for given in (self.document_citation, self.function_citation):
+            if given is not None:
+                title = given.document_id or given.tool_call_id
+                yield Citation(title=title, start=given.start_index, end=given.end_index)
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of the content; other kinds than text and thoughts have fields of their own; spec/mistral 2c."""
+    """A piece of the content; other kinds than these have fields of their own; spec/mistral 2c and 2d."""
 
     text: str | None = None
     thinking: list["Part"] | str | None = None
+    reference_ids: list[int | str] | None = None
 
     def thoughts(self) -> Iterator[str]:
         """Yield the thoughts that it holds."""
@@ -41,7 +62,7 @@ class Part(msgspec.Struct, frozen=True):
 class Message(msgspec.Struct, frozen=True):
     """What the model said; of thoughts some servers tell in one field, some in another, some in the content."""
 
-    content: str | list[dict[str, object]] | None = None
+    content: str | list[Part] | None = None
     refusal: str | None = None
     annotations: list[Annotation] | None = None
     reasoning_content: object = None
@@ -50,7 +71,7 @@ class Message(msgspec.Struct, frozen=True):
 
     def parts(self) -> list[Part]:
         """Return the content's pieces, where it has pieces."""
-        return msgspec.convert(self.content, list[Part]) if isinstance(self.content, list) else []
+        return self.content if isinstance(self.content, list) else []
 
     def text(self) -> str | None:
         """Return what it says, apart from its thoughts."""
@@ -67,13 +88,16 @@ class Message(msgspec.Struct, frozen=True):
 
     def citations(self) -> tuple[Citation, ...]:
         """Return the sources that it names."""
-        named = [remark.url_citation for remark in self.annotations or [] if remark.url_citation is not None]
-        return tuple(
-            Citation(
-                url=found.url, title=found.title, quote=found.content, start=found.start_index, end=found.end_index
-            )
-            for found in named
-        )
+        remarks = (source for remark in self.annotations or [] for source in remark.citations())
+        return (*remarks, *self._references())
+
+    def _references(self) -> Iterator[Citation]:
+        """Yield the numbers of sources that stand in the text: where they stand is told, but not what they cover."""
+        at = 0
+        for part in self.parts():
+            at += len(part.text or "")
+            for number in part.reference_ids or []:
+                yield Citation(title=f"reference {number}", start=at, end=at)
 
 
 class TokenChance(msgspec.Struct, frozen=True):
@@ -114,13 +138,16 @@ class Usage(msgspec.Struct, frozen=True):
     completion_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
+    prompt_token_details: InputDetails | None = None
+    num_cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
     cost: float | None = None
 
     def cached(self) -> int | None:
         """Return how many of the prompt's tokens had been kept."""
-        told = None if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
-        return self.prompt_cache_hit_tokens if told is None else told
+        details = self.prompt_tokens_details or self.prompt_token_details or InputDetails()
+        told = (details.cached_tokens, self.num_cached_tokens, self.prompt_cache_hit_tokens)
+        return next((tokens for tokens in told if tokens is not None), None)
 
     def reasoning(self) -> int | None:
         """Return how many of the answer's tokens were thoughts."""

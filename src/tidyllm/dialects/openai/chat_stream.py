@@ -1,6 +1,7 @@
 """A streamed chat completion: its chunks put together into the whole that they are pieces of; spec/openai-chat 5.1."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,17 +10,38 @@ from tidyllm.core.reply import Reply
 from tidyllm.dialects.events import DONE, ServerEvents
 from tidyllm.dialects.openai.chat_shapes import Part
 
-_TEXTS = ("content", "refusal", "reasoning", "reasoning_content")
-_LISTS = ("annotations", "reasoning_details")
+_Detail: TypeAlias = dict[str, object]
+
+
+class DeltaMessage(msgspec.Struct, frozen=True):
+    """What a chunk adds to the message."""
+
+    content: str | list[Part] | None = None
+    refusal: object = None
+    reasoning: object = None
+    reasoning_content: object = None
+    annotations: list[object] | None = None
+    reasoning_details: list[_Detail] | None = None
+
+    def parts(self) -> list[Part]:
+        """Return the pieces that it adds to the content; spec/mistral 4."""
+        if isinstance(self.content, list):
+            return self.content
+        return [Part(text=self.content)] if self.content else []
+
+    def texts(self) -> dict[str, str]:
+        """Return what it adds to the texts apart from the content, by their fields."""
+        told = {"refusal": self.refusal, "reasoning": self.reasoning, "reasoning_content": self.reasoning_content}
+        return {name: text for name, text in told.items() if isinstance(text, str) and text}
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """What a chunk adds to a choice; of a message's fields some servers send one that says nothing."""
+    """What a chunk adds to a choice; some servers send one that says nothing."""
 
-    delta: dict[str, object] = {}
+    delta: DeltaMessage | None = None
     finish_reason: str | None = None
     logprobs: dict[str, object] | None = None
-    index: int = 0
+    index: int | None = None
     error: object = None
 
 
@@ -31,7 +53,17 @@ class Chunk(msgspec.Struct, frozen=True):
     model: str | None = None
     usage: dict[str, object] | None = None
     error: object = None
+    message: object = None
+    """Of an error that is not wrapped in `error`; spec/mistral 12, spec/vllm 6, spec/llamacpp 2."""
     x_groq: dict[str, object] | None = None
+
+    def problem(self, event: bytes) -> bytes | None:
+        """Return the error that it tells of, as JSON; `event` is the chunk as it came."""
+        if self.choices is None and self.error is None and self.message:
+            return event
+        error = self.error or next((one.error for one in self.choices or [] if one.error), None)
+        error = error or (self.x_groq or {}).get("error")
+        return msgspec.json.encode({"error": error}) if error else None
 
 
 class ChunkDecoder:
@@ -42,7 +74,10 @@ class ChunkDecoder:
         self._events = ServerEvents()
         self._done = False
         self._finish: str | None = None
-        self._message: dict[str, object] = {}
+        self._parts: list[Part] = []
+        self._texts: dict[str, list[str]] = {}
+        self._annotations: list[object] = []
+        self._details: list[_Detail] = []
         self._logprobs: list[object] = []
         self._rest: dict[str, object] = {}
         self.problem: bytes | None = None
@@ -63,8 +98,10 @@ class ChunkDecoder:
 
     def reply(self) -> Reply:
         """Return the answer that came."""
+        message: dict[str, object] = {name: "".join(pieces) for name, pieces in self._texts.items()}
+        message |= {"content": self._parts, "annotations": self._annotations, "reasoning_details": self._details}
         logprobs = {"content": self._logprobs} if self._logprobs else None
-        choice = {"message": self._message, "finish_reason": self._finish, "logprobs": logprobs}
+        choice = {"message": message, "finish_reason": self._finish, "logprobs": logprobs}
         return self._read(msgspec.json.encode({**self._rest, "choices": [choice]}))
 
     def _take(self, event: bytes) -> str:
@@ -76,13 +113,11 @@ class ChunkDecoder:
         except UNREADABLE:
             self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {event[:200]!r}"})
             return ""
-        error = chunk.error or next((one.error for one in chunk.choices or [] if one.error), None)
-        error = error or (chunk.x_groq or {}).get("error")
-        if error:
-            self.problem = msgspec.json.encode({"error": error})
+        self.problem = chunk.problem(event)
+        if self.problem is not None:
             return ""
         self._note(chunk)
-        return "".join(self._add(one) for one in (chunk.choices or [])[:1] if one.index == 0)
+        return "".join(self._add(one) for one in (chunk.choices or [])[:1] if not one.index)
 
     def _note(self, chunk: Chunk) -> None:
         """Keep what belongs to the answer as a whole."""
@@ -95,21 +130,35 @@ class ChunkDecoder:
         self._finish = one.finish_reason or self._finish
         if one.logprobs and isinstance(tokens := one.logprobs.get("content"), list):
             self._logprobs += tokens
-        said = _flat(one.delta)
-        for name in _TEXTS:
-            if isinstance(text := said.get(name), str) and text:
-                self._message[name] = f"{self._message.get(name) or ''}{text}"
-        for name in _LISTS:
-            if isinstance(items := one.delta.get(name), list):
-                before = self._message.get(name)
-                self._message[name] = [*(before if isinstance(before, list) else []), *items]
-        return str(said.get("content") or "")
+        said = one.delta or DeltaMessage()
+        for name, text in said.texts().items():
+            self._texts.setdefault(name, []).append(text)
+        self._annotations += said.annotations or []
+        for detail in said.reasoning_details or []:
+            self._add_detail(detail)
+        self._parts += said.parts()
+        return "".join(part.text or "" for part in said.parts())
+
+    def _add_detail(self, detail: _Detail) -> None:
+        """Keep a piece of reasoning, or the next words of the one before; spec/openrouter 3."""
+        if self._details and _goes_on(self._details[-1], detail):
+            self._details[-1] = _grown(self._details[-1], detail)
+        else:
+            self._details.append(detail)
 
 
-def _flat(delta: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a delta whose content is in parts with its text and its thoughts as texts; spec/mistral 4."""
-    if not isinstance(delta.get("content"), list):
-        return delta
-    parts = msgspec.convert(delta["content"], list[Part])
-    said = "".join(part.text or "" for part in parts)
-    return {**delta, "content": said, "reasoning_content": "".join(text for part in parts for text in part.thoughts())}
+def _goes_on(before: Mapping[str, object], detail: Mapping[str, object]) -> bool:
+    """Return whether a piece of reasoning is the next words of the one before, and not one of its own."""
+    same = all(before.get(name) == detail.get(name) for name in ("type", "index"))
+    return same and detail.get("type") in _GROWING and detail.get("id") in (None, before.get("id"))
+
+
+def _grown(before: _Detail, detail: _Detail) -> _Detail:
+    """Return a piece of reasoning with its next words; what only the later one tells, as a signature, is added."""
+    words = _GROWING[str(detail["type"])]
+    told = {name: value for name, value in detail.items() if value is not None}
+    return {**before, **told, words: f"{before.get(words) or ''}{detail.get(words) or ''}"}
+
+
+_GROWING = {"reasoning.text": "text", "reasoning.summary": "summary"}
+"""The kinds of pieces that come a few words at a time, and the fields that hold them; encrypted ones come whole."""
