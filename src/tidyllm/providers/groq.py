@@ -1,0 +1,42 @@
+"""Groq: https://console.groq.com/docs/api-reference."""
+
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Family, Rule, Rules, refused, words
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.provider import Provider
+
+# https://console.groq.com/docs/openai lists what is not taken; spec/groq 2.
+_RULES: Rules = {
+    **refused("logprobs", why="No model here tells how likely its words were."),
+    **refused("frequency_penalty", "presence_penalty", why="Groq does not support it yet: temperature= is nearest."),
+    "effort": words("reasoning_effort", "none", "low", "medium", "high"),
+    "thoughts": Rule(words={True: {"include_reasoning": True}, False: {"include_reasoning": False}}),
+}
+
+# https://console.groq.com/docs/reasoning: each family has words of its own; spec/groq 2c.
+_FAMILIES = (
+    Family(models=("openai/gpt-oss*",), rules={"effort": words("reasoning_effort", "low", "medium", "high")}),
+    Family(
+        models=("qwen/*",),
+        rules={"thoughts": Rule(words={True: {}, False: {"reasoning_format": "hidden"}})},
+        # Otherwise the thoughts stand in the text, between tags.
+        sends={"reasoning_format": "parsed"},
+    ),
+    # It thinks or does not; how much cannot be said.
+    Family(models=("qwen/qwen3.6*",), rules={"effort": words("reasoning_effort", "none")}),
+)
+
+groq = Provider(
+    name="groq",
+    docs="https://console.groq.com/docs",
+    base_url="https://api.groq.com/openai/v1",
+    base_url_env="GROQ_BASE_URL",
+    # As Groq's own library has it, the variable names the host alone.
+    base_url_end="/openai/v1",
+    auth=Auth(env="GROQ_API_KEY"),
+    chat_model="openai/gpt-oss-120b",
+    checked=date(2026, 11, 23),
+    chat=ChatCompletions(rules=_RULES, families=_FAMILIES),
+)
