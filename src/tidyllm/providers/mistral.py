@@ -1,0 +1,34 @@
+"""Mistral: https://docs.mistral.ai/api."""
+
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Rule, Rules, refused, words
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.provider import Provider
+
+# A field that is not listed is refused; spec/mistral 1 and 2.
+_RULES: Rules = {
+    "temperature": Rule(field="temperature", low=0, high=1.5),
+    "max_tokens": Rule(field="max_tokens", low=1),
+    "seed": Rule(field="random_seed"),
+    "stop": Rule(field="stop"),
+    # In the types of Mistral's own library alone.
+    "top_k": Rule(field="top_k", low=1),
+    # The library's types have more words than the API takes; spec/mistral 2c.
+    "effort": words("reasoning_effort", "none", "high"),
+    # Told whenever the model thinks.
+    "thoughts": Rule(words={True: {}}),
+    **refused("logprobs", why="The API's documentation has no such field."),
+}
+
+mistral = Provider(
+    name="mistral",
+    docs="https://docs.mistral.ai",
+    base_url="https://api.mistral.ai/v1",
+    auth=Auth(env="MISTRAL_API_KEY"),
+    chat_model="mistral-medium-latest",
+    checked=date(2026, 11, 23),
+    # The last chunk of a stream tells of tokens by itself, and `stream_options` is refused; spec/mistral 4.
+    chat=ChatCompletions(rules=_RULES, asks_usage=False),
+)
