@@ -1,0 +1,51 @@
+"""DeepSeek: https://api-docs.deepseek.com."""
+
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Family, Rule, Rules, refused
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.provider import Provider
+
+# spec/deepseek 3. Other efforts are taken for one of these without a word; so they are not sent.
+_RULES: Rules = {
+    "max_tokens": Rule(field="max_tokens", low=1),
+    "stop": Rule(field="stop", texts_max=16),
+    "effort": Rule(
+        words={
+            "none": {"thinking.type": "disabled"},
+            "low": {"thinking.type": "enabled", "reasoning_effort": "low"},
+            "high": {"thinking.type": "enabled", "reasoning_effort": "high"},
+            "max": {"thinking.type": "enabled", "reasoning_effort": "max"},
+        }
+    ),
+    # Told whenever the model thinks.
+    "thoughts": Rule(words={True: {}}),
+    **refused("seed", why="Answers do not repeat here: temperature=0 is nearest."),
+}
+
+# Every model thinks unless told not to, and then passes these over without a word; spec/deepseek 3.
+_THINKING = Family(
+    models=("*",),
+    rules={
+        **refused(
+            "temperature",
+            "frequency_penalty",
+            "presence_penalty",
+            "logprobs",
+            why='It has no effect while the model thinks: with effort="none" it works.',
+        ),
+        "top_p": Rule(field="top_p", low=0.95, high=1),
+    },
+    unless_effort="none",
+)
+
+deepseek = Provider(
+    name="deepseek",
+    docs="https://api-docs.deepseek.com",
+    base_url="https://api.deepseek.com",
+    auth=Auth(env="DEEPSEEK_API_KEY"),
+    chat_model="deepseek-flash",
+    checked=date(2026, 11, 23),
+    chat=ChatCompletions(rules=_RULES, families=(_THINKING,)),
+)
