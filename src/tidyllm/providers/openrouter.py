@@ -1,0 +1,31 @@
+"""OpenRouter: https://openrouter.ai/docs/api-reference/chat-completion."""
+
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Family, Rule, Rules, words
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.provider import Provider
+
+# https://openrouter.ai/docs/api-reference/parameters; spec/openrouter 2.
+_RULES: Rules = {
+    "max_tokens": Rule(field="max_tokens", low=1),
+    "stop": Rule(field="stop"),
+    "top_k": Rule(field="top_k", low=0),
+    "effort": words("reasoning.effort", "none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    "thoughts": Rule(words={True: {}, False: {"reasoning.exclude": True}}),
+}
+
+# Otherwise parameters are dropped where the one who answers does not know them, and nobody is told; spec/openrouter 2.
+_ALL = Family(models=("*",), sends={"provider.require_parameters": True})
+
+openrouter = Provider(
+    name="openrouter",
+    docs="https://openrouter.ai/docs",
+    base_url="https://openrouter.ai/api/v1",
+    auth=Auth(env="OPENROUTER_API_KEY"),
+    chat_model="openai/gpt-6.1-sol",
+    checked=date(2026, 11, 23),
+    # Tokens are told in any case, and so is what they cost; spec/openrouter 2.
+    chat=ChatCompletions(rules=_RULES, families=(_ALL,), asks_usage=False, replays="reasoning_details"),
+)
