@@ -1,0 +1,15 @@
+"""Any server that speaks Chat Completions: https://developers.openai.com/api/reference/resources/chat."""
+
+from tidyllm.core.auth import Auth
+from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
+from tidyllm.provider import Provider
+
+chat_completions = Provider(
+    name="chat_completions",
+    docs="https://developers.openai.com/api/reference/resources/chat",
+    # Everybody's own.
+    base_url_env="CHAT_COMPLETIONS_BASE_URL",
+    auth=Auth(env="CHAT_COMPLETIONS_API_KEY", required=False),
+    # What the server takes is not known.
+    chat=ChatCompletions(rules=LENIENT),
+)

@@ -1,0 +1,15 @@
+"""llama.cpp's server: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md."""
+
+from tidyllm.core.auth import Auth
+from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
+from tidyllm.provider import Provider
+
+llamacpp = Provider(
+    name="llamacpp",
+    docs="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+    # The newest builds listen on 9931; spec/llamacpp 1.
+    base_url="http://127.0.0.1:8080/v1",
+    base_url_env="LLAMACPP_BASE_URL",
+    auth=Auth(env="LLAMACPP_API_KEY", required=False),
+    chat=ChatCompletions(rules=LENIENT),
+)
