@@ -23,8 +23,13 @@ def test_its_own_words_for_effort_are_said(effort: str, fields: dict[str, object
 
 @pytest.mark.parametrize("effort", ["minimal", "medium", "xhigh"])
 def test_an_effort_that_it_would_take_for_another_is_refused(effort: str) -> None:
-    with pytest.raises(SettingError, match="'none', 'low', 'high', 'max'"):
+    with pytest.raises(SettingError, match=r"'none', 'low', 'high', 'max'\. Nearest to minimal is low"):
         said("deepseek", effort=effort)
+
+
+def test_thoughts_can_be_left_out_by_not_thinking_alone() -> None:
+    with pytest.raises(SettingError, match=r'thoughts=False\. .* effort="none"'):
+        said("deepseek", thoughts=False)
 
 
 @pytest.mark.parametrize("option", STEERS)

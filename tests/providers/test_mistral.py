@@ -30,7 +30,11 @@ def test_a_model_thinks_or_does_not() -> None:
         said("mistral", effort="medium")
 
 
-@pytest.mark.parametrize(("option", "value"), [("logprobs", True), ("thoughts", False)])
-def test_what_it_has_no_field_for_is_refused(option: str, *, value: bool) -> None:
-    with pytest.raises(SettingError, match=f"takes no {option}="):
-        said("mistral", **{option: value})
+def test_thoughts_can_be_left_out_by_not_thinking_alone() -> None:
+    with pytest.raises(SettingError, match=r'thoughts=False\. .* effort="none"'):
+        said("mistral", thoughts=False)
+
+
+def test_how_likely_its_words_were_cannot_be_asked() -> None:
+    with pytest.raises(SettingError, match="takes no logprobs="):
+        said("mistral", logprobs=True)

@@ -33,6 +33,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """At most so many texts, for `stop`."""
     words: Mapping[str | bool, Fields] | None = None
     """In place of `field`: what each value sets. Other values are refused."""
+    hint: str = ""
+    """Of `words`: what is nearest to a value that is refused; a sentence."""
     also: Fields = {}
     """What is said besides, whatever the value."""
     refusal: str | None = None
@@ -114,7 +116,7 @@ def _said(name: str, value: object, *, rule: Rule | None, model: str, known: Rul
     if rule.words is not None:
         if value not in rule.words:
             taken = ", ".join(repr(word) for word in rule.words)
-            raise SettingError(f"{model} takes no {name}={value!r}. It takes: {taken}.")
+            raise SettingError(f"{model} takes no {name}={value!r}. It takes: {taken}. {rule.hint}".rstrip())
         yield rule.words[value]  # type: ignore[index]  # it is one of them
         return
     if isinstance(value, float | int) and not isinstance(value, bool):

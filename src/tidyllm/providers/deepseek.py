@@ -17,10 +17,11 @@ _RULES: Rules = {
             "low": {"thinking.type": "enabled", "reasoning_effort": "low"},
             "high": {"thinking.type": "enabled", "reasoning_effort": "high"},
             "max": {"thinking.type": "enabled", "reasoning_effort": "max"},
-        }
+        },
+        hint="Nearest to minimal is low, and to medium and xhigh high.",
     ),
     # Told whenever the model thinks.
-    "thoughts": Rule(words={True: {}}),
+    "thoughts": Rule(words={True: {}}, hint='With effort="none" there are none.'),
     **refused("seed", why="Answers do not repeat here: temperature=0 is nearest."),
 }
 

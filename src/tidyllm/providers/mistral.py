@@ -18,7 +18,7 @@ _RULES: Rules = {
     # The library's types have more words than the API takes; spec/mistral 2c.
     "effort": words("reasoning_effort", "none", "high"),
     # Told whenever the model thinks.
-    "thoughts": Rule(words={True: {}}),
+    "thoughts": Rule(words={True: {}}, hint='With effort="none" there are none.'),
     **refused("logprobs", why="The API's documentation has no such field."),
 }
 

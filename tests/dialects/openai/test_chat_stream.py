@@ -20,7 +20,7 @@ def fed(*chunks: object) -> ChunkDecoder:
     return decoder
 
 
-def chunk(finish: str | None = None, **delta: object) -> dict[str, object]:
+def chunk(finish: str | None = None, /, **delta: object) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
 
@@ -57,6 +57,20 @@ def test_how_likely_the_tokens_were_is_told_of_all_of_them() -> None:
 
     said = reply(chances(content="Hel"), chances(content="lo."), chunk("stop"))
     assert [one.token for one in said.logprobs] == ["Hel", "lo."]
+
+
+@pytest.mark.parametrize(
+    ("finish", "delta", "text"),
+    [
+        ("stop", {"content": ""}, ""),
+        ("length", {"content": "", "reasoning": "Hm."}, ""),
+        ("stop", {"content": "", "refusal": "No."}, None),
+        ("content_filter", {"content": ""}, None),
+        ("stop", {"content": None}, None),
+    ],
+)
+def test_an_empty_answer_is_one_and_none_is_none(finish: str, delta: dict[str, object], text: str | None) -> None:
+    assert reply(chunk(**delta), chunk(finish)).text == text
 
 
 def test_of_several_answers_the_first_counts() -> None:

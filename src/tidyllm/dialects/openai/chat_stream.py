@@ -75,6 +75,8 @@ class ChunkDecoder:
         self._done = False
         self._finish: str | None = None
         self._parts: list[Part] = []
+        self._blank = False
+        """Whether a content came that says nothing: an empty answer is one, but no content is none."""
         self._texts: dict[str, list[str]] = {}
         self._annotations: list[object] = []
         self._details: list[_Detail] = []
@@ -99,7 +101,9 @@ class ChunkDecoder:
     def reply(self) -> Reply:
         """Return the answer that came."""
         message: dict[str, object] = {name: "".join(pieces) for name, pieces in self._texts.items()}
-        message |= {"content": self._parts, "annotations": self._annotations, "reasoning_details": self._details}
+        blank = "" if self._blank and self._finish in _ANSWERED and "refusal" not in message else None
+        message |= {"content": self._parts or blank}
+        message |= {"annotations": self._annotations, "reasoning_details": self._details}
         logprobs = {"content": self._logprobs} if self._logprobs else None
         choice = {"message": message, "finish_reason": self._finish, "logprobs": logprobs}
         return self._read(msgspec.json.encode({**self._rest, "choices": [choice]}))
@@ -136,6 +140,7 @@ class ChunkDecoder:
         self._annotations += said.annotations or []
         for detail in said.reasoning_details or []:
             self._add_detail(detail)
+        self._blank = self._blank or said.content == ""
         self._parts += said.parts()
         return "".join(part.text or "" for part in said.parts())
 
@@ -160,5 +165,7 @@ def _grown(before: _Detail, detail: _Detail) -> _Detail:
     return {**before, **told, words: f"{before.get(words) or ''}{detail.get(words) or ''}"}
 
 
+_ANSWERED = ("stop", "length")
+"""Reasons for stopping of a model that had its say, be it an empty one."""
 _GROWING = {"reasoning.text": "text", "reasoning.summary": "summary"}
 """The kinds of pieces that come a few words at a time, and the fields that hold them; encrypted ones come whole."""
