@@ -117,7 +117,7 @@ def test_a_word_stands_for_a_model() -> None:
 def test_an_unknown_provider_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(SettingError, match=r"no provider 'opnai'\. Did you mean 'openai'"):
         resolve_model("opnai/m")
-    with pytest.raises(SettingError, match="There is: .*local, .*openai"):
+    with pytest.raises(SettingError, match=r"There is: .*local, .*openai"):
         find_provider("../x")
 
 
