@@ -126,7 +126,7 @@ def test_an_answer_without_text_says_why() -> None:
         talk = chat("How do I pick my neighbour's lock?", openai())
     with pytest.raises(BadAnswerError, match="declined: I can't help with that") as caught:
         talk.reply()
-    assert b"chatcmpl-refusal" in caught.value.body
+    assert b"resp_refusal" in caught.value.body
     with pytest.raises(BadAnswerError, match="finish is 'tool_calls'"):
         LLMMessage(turns=(AssistantTurn(Reply(finish="tool_calls")),)).reply()
 
@@ -208,12 +208,13 @@ def test_a_dry_run_shows_what_would_be_sent_and_no_secret() -> None:
         request = assert_type(chat("Hi", provider, dry_run=True), Preview)
         several = assert_type(chat(["Hi", "Ho"], provider, dry_run=True), list[Preview])
     assert shouter.asked == []
-    assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/chat/completions")
-    assert request.body == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/responses")
+    said = {"type": "message", "role": "user", "content": "Hi"}
+    assert request.body == {"model": "m", "input": [said], "store": False}
     hidden = (("authorization", "Bearer …"), ("x-token", "…"))
     assert request.headers == (*hidden, ("content-type", "application/json"))
     assert "secret" not in repr(request) + str(request)
-    assert str(request).startswith("POST https://api.openai.com/v1/chat/completions\nauthorization: Bearer …\n")
+    assert str(request).startswith("POST https://api.openai.com/v1/responses\nauthorization: Bearer …\n")
     assert several[0] == request
     assert len(several) == 2
 

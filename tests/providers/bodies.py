@@ -10,7 +10,7 @@ def said(provider: str, name: str = "some-model", /, **options: object) -> dict[
     model = made(provider, name, **options)
     assert model.chat is not None
     body = model.chat.body(name, Conversation(turns=(UserTurn("Hi"),)), params=model.params)
-    return {field: value for field, value in body.items() if field not in ("model", "messages")}
+    return {field: value for field, value in body.items() if field not in ("model", "messages", "input")}
 
 
 def told(provider: str, reply: Reply) -> object:

@@ -8,29 +8,18 @@ from tidyllm.core.rules import Family, refused
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.families import CHAT_FAMILIES, CHAT_RULES, RESPONSES_FAMILIES
 from tidyllm.dialects.openai.files import Files
 from tidyllm.dialects.openai.models import Models
+from tidyllm.dialects.openai.responses import Responses
 from tidyllm.provider import Provider
-
-# Reasoning models refuse what steers the choice of tokens, unless they do not reason; spec/openai-chat 3.2.
-_REASONING = ("o[0-9]*", "gpt-5*", "gpt-6*")
-_STEERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop")
-_FAMILIES = (
-    Family(
-        models=_REASONING,
-        rules=refused(
-            *_STEERS, why='It reasons: effort= steers it; with effort="none", where it has that, this works.'
-        ),
-        unless_effort="none",
-    ),
-)
 
 # spec/openai-chat 7.
 _FIXED_LENGTH = Family(
     models=("text-embedding-ada-002",), rules=refused("dimensions", why="Its vectors have 1536 numbers.")
 )
 
-_CHAT = ChatCompletions(families=_FAMILIES)
+_CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES)
 
 openai = Provider(
     name="openai",
@@ -41,7 +30,9 @@ openai = Provider(
     chat_model="gpt-6.2-sol",
     embed_model="text-embedding-3-small",
     checked=date(2026, 11, 23),
-    chat=_CHAT,
+    # Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
+    chat=Responses(families=RESPONSES_FAMILIES),
+    chat_also=(_CHAT,),
     embed=EmbeddingsApi(families=(_FIXED_LENGTH,)),
     models=Models(),
     files=Files(),

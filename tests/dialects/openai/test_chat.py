@@ -170,7 +170,9 @@ def test_what_is_no_answer_is_an_error_that_keeps_it(body: bytes) -> None:
 
 def replayed(name: str, text: str, *, system: str | None = None, params: Params | None = None) -> Reply:
     """Return the answer that the exchange of that name holds."""
-    once = Transport(sender=play(EXCHANGES / f"chat_{name}.json"), keys=Keys("key"), retry=RetryPolicy(attempts_max=1))
+    once = Transport(
+        sender=play(EXCHANGES / f"chat_cc_{name}.json"), keys=Keys("key"), retry=RetryPolicy(attempts_max=1)
+    )
     talk = Conversation(system=system, turns=(UserTurn(text),))
     asked = Asked(dialect=ChatCompletions(), site=SITE, model="gpt-6.2-sol", params=params or Params())
     return drive(ask(asked, talk), once)
