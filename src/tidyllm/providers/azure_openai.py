@@ -1,0 +1,27 @@
+"""Azure OpenAI, its v1 API: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle.
+
+A model is named by its deployment; `model_family=` says which model that is, where its own rules are to hold. The key
+may be one of the resource, or a function that returns a token of Entra: this API takes both in the same header.
+"""
+
+from tidyllm.core.auth import Auth
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.families import CHAT_FAMILIES, CHAT_RULES, RESPONSES_FAMILIES
+from tidyllm.dialects.openai.models import Models
+from tidyllm.dialects.openai.responses import Responses
+from tidyllm.provider import Provider
+
+azure_openai = Provider(
+    name="azure_openai",
+    docs="https://learn.microsoft.com/azure/ai-foundry/openai",
+    # Everybody has an address of their own; the variable names the host alone, as in Azure's own library; spec/azure 1.
+    base_url_env="AZURE_OPENAI_ENDPOINT",
+    base_url_end="/openai/v1",
+    auth=Auth(env="AZURE_OPENAI_API_KEY"),
+    # Models of other makers, which are on the same path, have Chat Completions alone for certain; spec/azure 1.
+    chat=ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES),
+    chat_also=(Responses(families=RESPONSES_FAMILIES),),
+    embed=EmbeddingsApi(),
+    models=Models(),
+)
