@@ -1,0 +1,49 @@
+"""Perplexity, its Agent API: https://docs.perplexity.ai/docs/agent-api/quickstart.
+
+It searches the web only when told to: `extra={"tools": [{"type": "web_search"}]}`, or `extra={"effort": "low"}`.
+"""
+
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Rules, refused, words
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
+from tidyllm.dialects.openai.responses import Responses
+from tidyllm.provider import Provider
+
+# spec/perplexity 2.
+_RULES: Rules = {
+    "effort": words("reasoning.effort", "none", "minimal", "low", "medium", "high", "xhigh"),
+    **refused("thoughts", why="This API never tells them; effort= says how much the model thinks."),
+    **refused("seed", why="temperature=0 makes answers alike."),
+    **refused("stop", why="max_tokens= ends an answer."),
+    **refused("frequency_penalty", "presence_penalty", why="temperature= is nearest."),
+    **refused("logprobs", why="This API does not tell how likely its words were."),
+}
+# A field that is not among these is an error, wherever it stands; spec/perplexity 2.
+_FIELDS = frozenset(
+    {
+        *("model", "models", "effort", "preset", "profile", "input", "instructions", "language_preference"),
+        *("reasoning", "max_output_tokens", "max_steps", "temperature", "top_p", "response_format"),
+        *("tools", "tool_choice", "skills", "step_budget_reminder", "previous_response_id", "store", "background"),
+        *("stream", "prompt_cache_key", "service_tier"),
+    }
+)
+
+perplexity = Provider(
+    name="perplexity",
+    docs="https://docs.perplexity.ai",
+    base_url="https://api.perplexity.ai/v1",
+    base_url_env="PERPLEXITY_BASE_URL",
+    # As Perplexity's own library has it, the variable names the host alone.
+    base_url_end="/v1",
+    auth=Auth(env="PERPLEXITY_API_KEY", env_also=("PPLX_API_KEY",)),
+    chat_model="perplexity/sonar",
+    embed_model="pplx-embed-v1-0.6b",
+    checked=date(2026, 11, 23),
+    chat=Responses(rules=_RULES, keeps_reasoning=False, known_fields=_FIELDS),
+    # Whole numbers from -128 to 127, of no unit length: compare them by their angle; spec/perplexity 5.
+    embed=EmbeddingsApi(inputs_max=512, encoding="base64_int8"),
+    models=Models(),
+)
