@@ -1,4 +1,4 @@
-"""What helps to test without a provider: a simulated model, replayed exchanges, a clock moved by hand.
+"""What helps to test without a provider: a simulated model, exchanges recorded and replayed, a clock moved by hand.
 
 The names are loaded when first used, because the simulated model needs the extra `server`.
 """
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tidyllm.testing.clock import ManualClock
     from tidyllm.testing.exchanges import Player, play
     from tidyllm.testing.model import SimulatedModel
+    from tidyllm.testing.recording import record
     from tidyllm.testing.simulated import run_simulated, serve_simulated, simulated_model
     from tidyllm.testing.witness import Counts, KeyCounts, Witness, request_key
 
@@ -26,6 +27,7 @@ __all__ = [
     "SimulatedModel",
     "Witness",
     "play",
+    "record",
     "request_key",
     "run_simulated",
     "serve_simulated",
@@ -42,6 +44,7 @@ _MODULE_OF = {
     "SimulatedModel": "model",
     "Witness": "witness",
     "play": "exchanges",
+    "record": "recording",
     "request_key": "witness",
     "run_simulated": "simulated",
     "serve_simulated": "simulated",

@@ -11,11 +11,12 @@ of a text, each with its line end left out, as of a stream. A request's body is 
 else a file says of the exchange under `note` is for whoever reads it.
 """
 
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
@@ -24,6 +25,13 @@ from tidyllm.core.wire import Multipart, Request, Response
 
 SHOWN_BYTES_MAX = 500
 """Of each body that an error message quotes."""
+HIDDEN = "…"
+"""What stands in a file where a secret stood."""
+_SECRET_PARAMETERS = re.compile(
+    r"key|api[-_]?key|(access[-_]?)?token|(client[-_]?)?secret|sig|signature|x-(amz|goog)-(signature|credential|security-token)",
+    re.IGNORECASE,
+)
+"""Names in a query whose value is a key or a signature."""
 
 _Place: TypeAlias = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
@@ -97,13 +105,37 @@ class Player:
 
 
 def play(*paths: str | PathLike[str]) -> Player:
-    """Return a player of the exchanges in these files; raise SettingError if one cannot be read as an exchange."""
-    return Player({str(path): _load(Path(path)) for path in paths})
+    """Return a player of the exchanges in these files; raise SettingError if one cannot be read as an exchange.
+
+    A folder stands for all its `.json` files, in the order of their names.
+    """
+    return Player({str(path): _load(path) for given in paths for path in _files(Path(given))})
+
+
+def hidden_query(url: str) -> str:
+    """Return a URL with … in place of what its query has of keys and signatures."""
+    parts = urlsplit(url)
+    fields = (field.partition("=") for field in parts.query.split("&"))
+    shown = (
+        f"{name}={HIDDEN}" if _SECRET_PARAMETERS.fullmatch(name) else name + equals + value
+        for name, equals, value in fields
+    )
+    return urlunsplit(parts._replace(query="&".join(shown)))
 
 
 def content_of(path: str | PathLike[str]) -> bytes:
     """Return the body that the exchange in this file is answered with; raise SettingError as `play` does."""
     return _load(Path(path)).response.content()
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the file, or those of a folder; what is hidden there was not written to its end."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(one for one in path.glob("*.json") if not one.name.startswith("."))
+    if not found:
+        raise SettingError(f"The folder {path} holds no exchange: there is no .json file in it.")
+    return found
 
 
 def _load(path: Path) -> _Exchange:
@@ -114,7 +146,7 @@ def _load(path: Path) -> _Exchange:
 
 
 def _place(url: str) -> _Place:
-    parts = urlsplit(url)
+    parts = urlsplit(hidden_query(url))
     return parts.scheme, parts.netloc, parts.path, tuple(sorted(parse_qsl(parts.query, keep_blank_values=True)))
 
 
