@@ -29,6 +29,7 @@ METADATA = {
     "tokens_out": pl.Int64,
     "tokens_cached": pl.Int64,
     "tokens_reasoning": pl.Int64,
+    "cost": pl.Float64,
     "seconds": pl.Float64,
     "request_id": pl.String,
 }
@@ -102,7 +103,7 @@ def test_metadata_has_a_row_an_answer() -> None:
         talk = llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai())
     table = talk.message("And when?").metadata()
     assert dict(table.schema) == METADATA
-    assert table.rows() == [("gpt-6.2-sol-2026-10-14", "openai", "stop", 1040, 73, 1024, 64, 0.0, "req_plain")]
+    assert table.rows() == [("gpt-6.2-sol-2026-10-14", "openai", "stop", 1040, 73, 1024, 64, None, 0.0, "req_plain")]
 
 
 def test_metadata_has_its_types_before_the_first_answer() -> None:

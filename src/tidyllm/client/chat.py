@@ -21,6 +21,7 @@ from tidyllm.transport.drive import adrive_all, drive_all
 
 if TYPE_CHECKING:
     import polars as pl
+    from narwhals.typing import IntoDataFrame
 
 IN_FLIGHT_MAX = 16
 """Conversations of one list that wait for their answers at the same time."""
@@ -52,11 +53,43 @@ class LLMMessage(Conversation, frozen=True):
         return last.text
 
     def metadata(self) -> "pl.DataFrame":
-        """Return a table with one row an answer: model, provider, finish, tokens, seconds and request id."""
+        """Return a table with one row an answer: model, provider, finish, tokens, cost, seconds and request id."""
         # Imported here, because it loads polars.
         from tidyllm.client.frame import replies_frame  # noqa: PLC0415
 
         return replies_frame(self._replies())
+
+    def logprobs(self) -> "pl.DataFrame":
+        """Return a table with one row a token: how likely it was, in which answer, and what else it could have been.
+
+        It has no rows unless the model was made with `logprobs=True`, or a number for so many alternatives.
+        """
+        # Imported here, because it loads polars.
+        from tidyllm.client.talk_frame import tokens_frame  # noqa: PLC0415
+
+        return tokens_frame(self._replies())
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the whole conversation as a table, one row a turn: role, content and all fields of an answer."""
+        # Imported here, because it loads polars.
+        from tidyllm.client.talk_frame import talk_frame  # noqa: PLC0415
+
+        return talk_frame(self)
+
+    @classmethod
+    def from_frame(cls, table: "IntoDataFrame") -> "LLMMessage":
+        """Return the conversation that a table tells, one row a turn, be it from polars, pandas or Arrow.
+
+            LLMMessage.from_frame(pl.DataFrame({"role": ["user", "assistant"], "content": ["Hi", "Hello."]}))
+
+        The columns `role` (`system`, in the first row alone, `user`, `assistant`) and `content` are enough; of the
+        others, those of `to_frame` are taken. Raises SettingError for a table that tells no conversation.
+        """
+        # Imported here, because it loads polars.
+        from tidyllm.client.talk_frame import read_talk  # noqa: PLC0415
+
+        talk = read_talk(table)
+        return cls(system=talk.system, turns=talk.turns)
 
     def to_json(self) -> str:
         """Return the whole conversation as JSON, the answers' raw bodies included."""

@@ -42,6 +42,7 @@ _REPLY_COLUMNS: Mapping[str, pl.DataType] = {
     "tokens_out": pl.Int64(),
     "tokens_cached": pl.Int64(),
     "tokens_reasoning": pl.Int64(),
+    "cost": pl.Float64(),
     "seconds": pl.Float64(),
     "request_id": pl.String(),
 }
@@ -131,6 +132,11 @@ def read_table(data: list[str] | IntoDataFrame) -> Table:
     if taken := [name for name in frame.columns if name in {*_ANSWER_SCHEMA, ROW_ID}]:
         raise SettingError(f"The columns {', '.join(taken)} would collide with the answers: rename or drop them.")
     return Table(frame)
+
+
+def plain_table(data: IntoDataFrame) -> pl.DataFrame:
+    """Return any kind of table as one of polars. Raises SettingError for what is none."""
+    return _as_polars(_opened(data))
 
 
 def join_answers(rows: Path, kind: TableKind, *, answers: Mapping[str, Answer]) -> pl.DataFrame:
