@@ -34,6 +34,7 @@ BOX_OF = {
 HOME_OF_LIBRARY = {
     "alembic": ("tidyllm.server.stores",),
     "fastapi": ("tidyllm.server.api",),
+    "genai_prices": ("tidyllm.client",),
     "httptools": ("tidyllm.testing",),
     "narwhals": ("tidyllm.client",),
     "polars": ("tidyllm.client",),

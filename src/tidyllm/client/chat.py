@@ -7,6 +7,7 @@ import msgspec
 
 from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.preview import Preview, preview
+from tidyllm.client.prices import priced
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.crossing import Listener, left_behind
@@ -53,11 +54,15 @@ class LLMMessage(Conversation, frozen=True):
         return last.text
 
     def metadata(self) -> "pl.DataFrame":
-        """Return a table with one row an answer: model, provider, finish, tokens, cost, seconds and request id."""
+        """Return a table with one row an answer: model, provider, finish, tokens, cost, seconds and request id.
+
+        The cost, in US dollars, is what the provider told, or else what its price list says today for so many tokens;
+        null where neither is known.
+        """
         # Imported here, because it loads polars.
         from tidyllm.client.frame import replies_frame  # noqa: PLC0415
 
-        return replies_frame(self._replies())
+        return replies_frame(map(priced, self._replies()))
 
     def logprobs(self) -> "pl.DataFrame":
         """Return a table with one row a token: how likely it was, in which answer, and what else it could have been.
