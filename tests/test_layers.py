@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 BOX_OF = {
     "tidyllm": "face",
+    "tidyllm.compat": "face",
     "tidyllm.errors": "face",
     "tidyllm.__main__": "cli",
     "tidyllm.dialect": "dialects",
@@ -36,8 +37,8 @@ HOME_OF_LIBRARY = {
     "fastapi": ("tidyllm.server.api",),
     "genai_prices": ("tidyllm.client",),
     "httptools": ("tidyllm.testing",),
-    "narwhals": ("tidyllm.client",),
-    "polars": ("tidyllm.client",),
+    "narwhals": ("tidyllm.client", "tidyllm.compat"),
+    "polars": ("tidyllm.client", "tidyllm.compat"),
     "pyreqwest": ("tidyllm.transport",),
     "python_multipart": ("tidyllm.server.api",),
     "rich": ("tidyllm.client", "tidyllm.cli"),
