@@ -1,7 +1,11 @@
 """Providers, models, and what is shown of them."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +15,38 @@ from tidyllm.core.errors import SettingError
 from tidyllm.provider import Model, Secret, find_provider, resolve_model
 from tidyllm.providers.local import local
 from tidyllm.providers.openai import openai
+
+ACME = """
+from tidyllm.core.auth import Auth
+from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.provider import Provider
+
+acme = Provider(
+    name="acme",
+    docs="https://acme.example/docs",
+    base_url="https://api.acme.example/v1",
+    auth=Auth(env="ACME_API_KEY"),
+    chat=ChatCompletions(),
+)
+"""
+
+
+def with_acme(folder: Path, code: str, *, names: str = "acme = acme_models:acme") -> subprocess.CompletedProcess[str]:
+    """Run code in a process where a package is installed that adds a provider."""
+    (folder / "acme_models.py").write_text(ACME)
+    info = folder / "acme_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[tidyllm.providers]\n{names}\n")
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
 
 
 def test_a_provider_gives_a_model() -> None:
@@ -119,6 +155,25 @@ def test_an_unknown_provider_is_an_error_that_names_the_nearest() -> None:
         resolve_model("opnai/m")
     with pytest.raises(SettingError, match=r"There is: .*local, .*openai"):
         find_provider("../x")
+
+
+def test_an_installed_package_adds_a_provider(tmp_path: Path) -> None:
+    done = with_acme(tmp_path, "import tidyllm; print(tidyllm.chat('Hi', 'acme/m', dry_run=True))")
+    assert done.stderr == ""
+    assert done.stdout.startswith("POST https://api.acme.example/v1/chat/completions\nauthorization: Bearer …\n")
+    assert '"model": "m"' in done.stdout
+
+
+def test_an_added_provider_is_among_those_that_a_misspelt_one_is_compared_with(tmp_path: Path) -> None:
+    done = with_acme(tmp_path, "import tidyllm; tidyllm.chat('Hi', 'acmee/m')")
+    assert "There is no provider 'acmee'. Did you mean 'acme'?" in done.stderr
+
+
+def test_a_package_that_adds_something_else_is_told_so_and_cannot_take_the_place_of_ours(tmp_path: Path) -> None:
+    code = "from tidyllm.provider import find_provider; print(find_provider('openai').base_url); find_provider('acme')"
+    done = with_acme(tmp_path, code, names="acme = acme_models:Auth\nopenai = acme_models:acme")
+    assert done.stdout == "https://api.openai.com/v1\n"
+    assert "What an installed package adds as the provider 'acme' is none" in done.stderr
 
 
 def test_a_provider_that_was_not_called_says_so() -> None:
