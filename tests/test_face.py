@@ -45,7 +45,9 @@ FACE = [
     "using",
     "wait_batch",
 ]
-HEAVY = {"polars", "narwhals", "pandas", "pyarrow", "pyreqwest", "rich", "fastapi", "sqlalchemy", "typer"}
+HEAVY = {"polars", "narwhals", "pandas", "pyarrow", "pyreqwest", "rich", "fastapi", "sqlalchemy", "typer"} | {
+    *("genai_prices", "httpx", "httpx2", "openai", "pydantic")
+}
 
 
 def modules_after(code: str) -> set[str]:
@@ -84,6 +86,7 @@ def test_naming_verbs_and_providers_loads_no_table_library_and_no_network() -> N
         "from tidyllm import chat, embed, list_models, openai, local, send_batch, list_batches, fetch_batch, using"
     )
     assert not HEAVY & loaded
+    assert not HEAVY & modules_after("from tidyllm.compat import last_reply; from tidyllm.testing import play, record")
 
 
 def test_every_error_has_a_public_name() -> None:
