@@ -1,0 +1,48 @@
+"""Google Gemini, the Developer API: https://ai.google.dev/gemini-api/docs."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from tidyllm.core.auth import Auth
+from tidyllm.core.rules import Family, Fields, Rule, words
+from tidyllm.dialects.gemini.chat import GenerateContent
+from tidyllm.dialects.gemini.embed import EmbedContents
+from tidyllm.dialects.gemini.models import Models
+from tidyllm.provider import Provider
+
+_LEVEL = "generationConfig.thinkingConfig.thinkingLevel"
+_BUDGET = "generationConfig.thinkingConfig.thinkingBudget"
+# Tokens to think with, as the OpenAI-compatible endpoint translates the words for these models:
+# https://ai.google.dev/gemini-api/docs/openai#thinking. All are within the bounds of spec/gemini 2d.
+_BUDGETS: Mapping[str | bool, Fields] = {
+    "minimal": {_BUDGET: 1024},
+    "low": {_BUDGET: 1024},
+    "medium": {_BUDGET: 8192},
+    "high": {_BUDGET: 24_576},
+}
+_FAMILIES = (
+    # Levels are for 3 and later, budgets for 2.5, of which the Pro cannot be kept from thinking; spec/gemini 2d.
+    Family(models=("gemini-2.5-*",), rules={"effort": Rule(words={"none": {_BUDGET: 0}, **_BUDGETS})}),
+    Family(models=("gemini-2.5-pro*",), rules={"effort": Rule(words=_BUDGETS)}),
+    Family(models=("gemini-3-pro*",), rules={"effort": words(_LEVEL, "low", "high")}),
+    # Of 3.8 Flash and 3.1 Pro this is not certain.
+    Family(
+        models=("gemini-3.1-pro*", "gemini-3.[78]-flash*", "gemini-4-carbon*"),
+        rules={"effort": words(_LEVEL, "low", "medium", "high")},
+    ),
+)
+
+gemini = Provider(
+    name="gemini",
+    docs="https://ai.google.dev/gemini-api/docs",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    base_url_env="GOOGLE_GEMINI_BASE_URL",
+    base_url_end="/v1beta",
+    auth=Auth(env="GOOGLE_API_KEY", env_also=("GEMINI_API_KEY",), header="x-goog-api-key", prefix=""),
+    chat_model="gemini-3.8-flash",
+    embed_model="gemini-embedding-001",
+    checked=date(2026, 11, 23),
+    chat=GenerateContent(families=_FAMILIES),
+    embed=EmbedContents(),
+    models=Models(),
+)
