@@ -32,8 +32,19 @@ if TYPE_CHECKING:
     from tidyllm.client.preview import Preview
     from tidyllm.client.stream import AsyncStream, Stream, astream, stream
     from tidyllm.provider import Model, Provider
+    from tidyllm.providers.azure_openai import azure_openai
+    from tidyllm.providers.chat_completions import chat_completions
+    from tidyllm.providers.deepseek import deepseek
+    from tidyllm.providers.gemini import gemini
+    from tidyllm.providers.groq import groq
+    from tidyllm.providers.llamacpp import llamacpp
     from tidyllm.providers.local import local
+    from tidyllm.providers.mistral import mistral
     from tidyllm.providers.openai import openai
+    from tidyllm.providers.openrouter import openrouter
+    from tidyllm.providers.perplexity import perplexity
+    from tidyllm.providers.vllm import vllm
+    from tidyllm.providers.voyage import voyage
 
 __all__ = [
     "AsyncStream",
@@ -54,21 +65,32 @@ __all__ = [
     "asend_batch",
     "astream",
     "await_batch",
+    "azure_openai",
     "cancel_batch",
     "chat",
+    "chat_completions",
     "check_batch",
+    "deepseek",
     "embed",
     "errors",
     "fetch_batch",
+    "gemini",
+    "groq",
     "list_batches",
     "list_models",
+    "llamacpp",
     "llm_message",
     "local",
+    "mistral",
     "openai",
+    "openrouter",
+    "perplexity",
     "rate_limit_info",
     "send_batch",
     "stream",
     "using",
+    "vllm",
+    "voyage",
     "wait_batch",
 ]
 
@@ -82,18 +104,29 @@ _MODULE_OF = {
     "Provider": "provider",
     "Stream": "client.stream",
     "achat": "client.chat",
-    "astream": "client.stream",
     "aembed": "client.embed",
     "alist_models": "client.models",
+    "astream": "client.stream",
+    "azure_openai": "providers.azure_openai",
     "chat": "client.chat",
+    "chat_completions": "providers.chat_completions",
+    "deepseek": "providers.deepseek",
     "embed": "client.embed",
+    "gemini": "providers.gemini",
+    "groq": "providers.groq",
     "list_models": "client.models",
+    "llamacpp": "providers.llamacpp",
     "llm_message": "client.chat",
     "local": "providers.local",
+    "mistral": "providers.mistral",
     "openai": "providers.openai",
+    "openrouter": "providers.openrouter",
+    "perplexity": "providers.perplexity",
     "rate_limit_info": "client.limits",
     "stream": "client.stream",
     "using": "client.calls",
+    "vllm": "providers.vllm",
+    "voyage": "providers.voyage",
 }
 """Where a name lives, unless it is a verb for batches."""
 

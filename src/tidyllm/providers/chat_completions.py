@@ -2,6 +2,8 @@
 
 from tidyllm.core.auth import Auth
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 chat_completions = Provider(
@@ -12,4 +14,7 @@ chat_completions = Provider(
     auth=Auth(env="CHAT_COMPLETIONS_API_KEY", required=False),
     # What the server takes is not known.
     chat=ChatCompletions(rules=LENIENT),
+    # Not every server has base64.
+    embed=EmbeddingsApi(encoding="float"),
+    models=Models(),
 )

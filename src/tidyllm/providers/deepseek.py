@@ -5,6 +5,7 @@ from datetime import date
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # spec/deepseek 3. Other efforts are taken for one of these without a word; so they are not sent.
@@ -49,4 +50,5 @@ deepseek = Provider(
     chat_model="deepseek-flash",
     checked=date(2026, 11, 23),
     chat=ChatCompletions(rules=_RULES, families=(_THINKING,)),
+    models=Models(),
 )

@@ -5,6 +5,7 @@ from datetime import date
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # https://console.groq.com/docs/openai lists what is not taken; spec/groq 2.
@@ -39,4 +40,5 @@ groq = Provider(
     chat_model="openai/gpt-oss-120b",
     checked=date(2026, 11, 23),
     chat=ChatCompletions(rules=_RULES, families=_FAMILIES),
+    models=Models(),
 )

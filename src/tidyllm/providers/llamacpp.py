@@ -2,6 +2,8 @@
 
 from tidyllm.core.auth import Auth
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 llamacpp = Provider(
@@ -12,4 +14,7 @@ llamacpp = Provider(
     base_url_env="LLAMACPP_BASE_URL",
     auth=Auth(env="LLAMACPP_API_KEY", required=False),
     chat=ChatCompletions(rules=LENIENT),
+    # Neither base64 nor a length of vectors is documented; spec/llamacpp 3.
+    embed=EmbeddingsApi(encoding="float", dimensions_field=None),
+    models=Models(),
 )

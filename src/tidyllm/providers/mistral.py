@@ -3,8 +3,10 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
-from tidyllm.core.rules import Rule, Rules, refused, words
+from tidyllm.core.rules import Family, Rule, Rules, refused, words
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # A field that is not listed is refused; spec/mistral 1 and 2.
@@ -22,13 +24,23 @@ _RULES: Rules = {
     **refused("logprobs", why="The API's documentation has no such field."),
 }
 
+# Its vectors are of one length; spec/mistral 6.
+_FIXED_LENGTH = Family(models=("mistral-embed*",), rules=refused("dimensions", why="Its vectors have 1024 numbers."))
+
 mistral = Provider(
     name="mistral",
     docs="https://docs.mistral.ai",
     base_url="https://api.mistral.ai/v1",
     auth=Auth(env="MISTRAL_API_KEY"),
     chat_model="mistral-medium-latest",
+    embed_model="mistral-embed",
     checked=date(2026, 11, 23),
     # The last chunk of a stream tells of tokens by itself, and `stream_options` is refused; spec/mistral 4.
     chat=ChatCompletions(rules=_RULES, asks_usage=False),
+    # The tokens of a request are capped at 16,384, its texts are not; `output_dtype` in extra= would make base64 of
+    # something else than floats; spec/mistral 6.
+    embed=EmbeddingsApi(
+        inputs_max=64, encoding="float", dimensions_field="output_dimension", families=(_FIXED_LENGTH,)
+    ),
+    models=Models(),
 )

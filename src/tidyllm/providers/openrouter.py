@@ -5,6 +5,8 @@ from datetime import date
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, words
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # https://openrouter.ai/docs/api-reference/parameters; spec/openrouter 2.
@@ -25,7 +27,10 @@ openrouter = Provider(
     base_url="https://openrouter.ai/api/v1",
     auth=Auth(env="OPENROUTER_API_KEY"),
     chat_model="openai/gpt-6.1-sol",
+    embed_model="openai/text-embedding-3-small",
     checked=date(2026, 11, 23),
     # Tokens are told in any case, and so is what they cost; spec/openrouter 2.
     chat=ChatCompletions(rules=_RULES, families=(_ALL,), asks_usage=False, replays="reasoning_details"),
+    embed=EmbeddingsApi(),
+    models=Models(),
 )

@@ -3,6 +3,8 @@
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Rule, Rules
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
+from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
 # spec/vllm 2.
@@ -18,4 +20,7 @@ vllm = Provider(
     base_url_env="VLLM_BASE_URL",
     auth=Auth(env="VLLM_API_KEY", required=False),
     chat=ChatCompletions(rules=_RULES),
+    # Figures, because embed_dtype and endianness in extra= would change what base64 holds; spec/vllm 4.
+    embed=EmbeddingsApi(encoding="float"),
+    models=Models(),
 )
