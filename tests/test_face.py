@@ -34,6 +34,7 @@ FACE = [
     "chat",
     "chat_completions",
     "check_batch",
+    "claude",
     "deepseek",
     "embed",
     "errors",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tidyllm.provider import Model, Provider
     from tidyllm.providers.azure_openai import azure_openai
     from tidyllm.providers.chat_completions import chat_completions
+    from tidyllm.providers.claude import claude
     from tidyllm.providers.deepseek import deepseek
     from tidyllm.providers.gemini import gemini
     from tidyllm.providers.groq import groq
@@ -70,6 +71,7 @@ __all__ = [
     "chat",
     "chat_completions",
     "check_batch",
+    "claude",
     "deepseek",
     "embed",
     "errors",
@@ -110,6 +112,7 @@ _MODULE_OF = {
     "azure_openai": "providers.azure_openai",
     "chat": "client.chat",
     "chat_completions": "providers.chat_completions",
+    "claude": "providers.claude",
     "deepseek": "providers.deepseek",
     "embed": "client.embed",
     "gemini": "providers.gemini",
