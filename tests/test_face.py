@@ -47,6 +47,7 @@ FACE = [
     "llm_message",
     "local",
     "mistral",
+    "ollama",
     "openai",
     "openrouter",
     "perplexity",

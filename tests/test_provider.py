@@ -180,3 +180,20 @@ def test_a_provider_that_was_not_called_says_so() -> None:
     with pytest.raises(SettingError, match=r"Call the provider .* openai\(\)"):
         resolve_model(openai)  # type: ignore[arg-type]
     assert isinstance(openai(), Model)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(SettingError, match="timeout_s= must be above 0"):
+        openai(timeout_s=seconds)
+
+
+def test_an_api_that_there_is_not_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(SettingError, match=r"openai has no API 'chat'\..*chat_completions"):
+        openai(api="chat")
+
+
+def test_what_was_chosen_is_shown() -> None:
+    model = openai("m", timeout_s=5, api="chat_completions")
+    assert repr(model) == "openai('m', timeout_s=5, api='chat_completions')"
+    assert model.site.timeout_s == 5

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tidyllm.providers.llamacpp import llamacpp
     from tidyllm.providers.local import local
     from tidyllm.providers.mistral import mistral
+    from tidyllm.providers.ollama import ollama
     from tidyllm.providers.openai import openai
     from tidyllm.providers.openrouter import openrouter
     from tidyllm.providers.perplexity import perplexity
@@ -84,6 +85,7 @@ __all__ = [
     "llm_message",
     "local",
     "mistral",
+    "ollama",
     "openai",
     "openrouter",
     "perplexity",
@@ -122,6 +124,7 @@ _MODULE_OF = {
     "llm_message": "client.chat",
     "local": "providers.local",
     "mistral": "providers.mistral",
+    "ollama": "providers.ollama",
     "openai": "providers.openai",
     "openrouter": "providers.openrouter",
     "perplexity": "providers.perplexity",

@@ -50,6 +50,23 @@ def test_chat_and_stream(provider: str) -> None:
         check(tl.astream("Hi", model, dry_run=True))
 
 
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).embed])
+def test_embeddings(provider: str) -> None:
+    model = model_of(provider, find_provider(provider).embed_model)
+    with tl.using(Nobody()):
+        check(tl.embed("a cat", model, dry_run=True))
+        check(tl.embed(["a cat"], model, dry_run=True)[0])
+        check(asyncio.run(tl.aembed("a cat", model, dry_run=True)))
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).models])
+def test_lists_of_models(provider: str) -> None:
+    model = model_of(provider, None)
+    with tl.using(Nobody()):
+        check(tl.list_models(model, dry_run=True))
+        check(asyncio.run(tl.alist_models(model, dry_run=True)))
+
+
 @pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).batch])
 def test_batches(provider: str) -> None:
     model = model_of(provider, find_provider(provider).chat_model)

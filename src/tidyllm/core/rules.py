@@ -123,8 +123,7 @@ def _said(name: str, value: object, *, rule: Rule | None, model: str, known: Rul
         _check_bounds(name, value, rule=rule, model=model)
     if rule.texts_max is not None and isinstance(value, tuple) and len(value) > rule.texts_max:
         raise SettingError(f"{model} takes at most {rule.texts_max} texts as {name}=, not {len(value)}.")
-    if rule.field is not None:
-        yield {rule.field: value}
+    yield {} if rule.field is None else {rule.field: value}
 
 
 def _check_bounds(name: str, value: float, *, rule: Rule, model: str) -> None:

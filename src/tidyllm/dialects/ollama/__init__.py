@@ -1,0 +1,1 @@
+"""Ollama's own API: chat, embeddings, and the models that are there."""
