@@ -5,6 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -197,3 +199,30 @@ def test_what_was_chosen_is_shown() -> None:
     model = openai("m", timeout_s=5, api="chat_completions")
     assert repr(model) == "openai('m', timeout_s=5, api='chat_completions')"
     assert model.site.timeout_s == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"temperature": "warm"}, "temperature"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 5.5}, "max_tokens"),
+        ({"stop": [1]}, "stop"),
+        ({"stop": 1}, "stop"),
+        ({"effort": "huge"}, "huge"),
+        ({"thoughts": "yes"}, "thoughts"),
+        ({"extra": "fields"}, "extra"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_at_once(options: dict[str, object], told: str) -> None:
+    make: Callable[..., Model] = openai
+    with pytest.raises(SettingError, match=f"cannot have: .*{told}"):
+        make(**options)
+
+
+def test_a_whole_number_and_numbers_of_other_libraries_are_numbers() -> None:
+    params = openai(temperature=0, top_p=Fraction(1, 2), stop=["a"], logprobs=False).params  # type: ignore[arg-type]
+    assert (params.temperature, params.top_p, params.stop, params.logprobs) == (0.0, 0.5, ("a",), None)
+    assert isinstance(params.temperature, float)
+    assert openai(logprobs=True).params.logprobs == 0

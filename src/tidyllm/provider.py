@@ -7,6 +7,7 @@ import os
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from numbers import Integral, Real
 from typing import TypedDict, Unpack
 
 import msgspec
@@ -19,6 +20,7 @@ from tidyllm.core.url import checked_base_url, host_url
 from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect, Site
 
 _DECLARATIONS = "tidyllm.providers"
+_PARAMS = frozenset(Params.__struct_fields__)
 
 
 class Options(TypedDict, total=False):
@@ -258,36 +260,30 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 
 def _params(options: Options) -> Params:
-    stop, logprobs = options.get("stop"), options.get("logprobs")
-    if isinstance(logprobs, bool):
-        logprobs = 0 if logprobs else None
-    return Params(
-        temperature=_as_float(options.get("temperature")),
-        max_tokens=options.get("max_tokens"),
-        top_p=_as_float(options.get("top_p")),
-        top_k=options.get("top_k"),
-        seed=options.get("seed"),
-        stop=(stop,) if isinstance(stop, str) else None if stop is None else tuple(stop),
-        frequency_penalty=_as_float(options.get("frequency_penalty")),
-        presence_penalty=_as_float(options.get("presence_penalty")),
-        effort=options.get("effort"),
-        thoughts=options.get("thoughts"),
-        logprobs=logprobs,
-        dimensions=options.get("dimensions"),
-        model_family=options.get("model_family"),
-        extra=_checked_extra(options.get("extra") or {}),
-    )
+    """Return what is asked of the answer. Raises SettingError for a value of a kind that the option does not have."""
+    given = {name: _plain(value) for name, value in options.items() if name in _PARAMS and value is not None}
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    if isinstance(told := given.get("logprobs"), bool):
+        given["logprobs"] = 0 if told else None
+    try:
+        params = msgspec.convert(given, Params)
+    except msgspec.ValidationError as fault:
+        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    _check_extra(params.extra)
+    return params
 
 
-def _as_float(value: float | None) -> float | None:
-    """Return 0 as 0.0: the two ask for the same, and a job is known by what it asks."""
-    return None if value is None else float(value)
+def _plain(value: object) -> object:
+    """Return a number of whatever library as Python's own."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
-def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
+def _check_extra(extra: Mapping[str, object]) -> None:
     for name, value in extra.items():
         try:
             msgspec.json.encode({name: value})
         except (TypeError, UnicodeEncodeError, RecursionError) as fault:
             raise SettingError(f"extra= holds a field {name!r} that cannot be written as JSON: {fault}.") from fault
-    return dict(extra)
