@@ -144,6 +144,8 @@ class Estate:
     def __init__(self, data: Path) -> None:
         self.clock = ManualClock()
         self.living: dict[str, Living] = {}
+        self.unpublished: set[str] = set()
+        """Names of bodies that finishers wrote who died before they could publish them; the next sweep takes them."""
         self._witnesses: list[Witness] = []
         self._data = data
         self._numbers = itertools.count(1)
@@ -226,6 +228,7 @@ class Estate:
         with contextlib.suppress(Killed):
             await finisher.run_once()
         store.close()
+        self.unpublished.update(file.blob for ending in endings for file in ending.files)
         return endings
 
     def die_in_an_upload(self, *, committed: bool) -> None:

@@ -121,11 +121,12 @@ class Life(RuleBasedStateMachine):
         answer = self.ask_for_batch({"input_file_id": pick(self.files, which).id, **changed})
         assert (answer.status, answer.error["param"]) == (400, param)
 
-    @precondition(lambda self: self.results())
     @rule(which=WHICH)
     def create_of_a_result_file(self, which: int) -> None:
-        file = pick(self.results(), which)
-        answer = self.ask_for_batch({"input_file_id": file.id})
+        # No precondition: whether there is one hangs on how fast the disk is, and Hypothesis wants the same each time.
+        if not (results := self.results()):
+            return
+        answer = self.ask_for_batch({"input_file_id": pick(results, which).id})
         assert (answer.status, answer.error["param"]) == (400, "input_file_id")
 
     @rule(which=WHICH)
@@ -195,7 +196,7 @@ class Life(RuleBasedStateMachine):
     def prune(self) -> None:
         self.do(self.estate.house.pruner.run_once())
         gone = {file.id for file in self.files if not file.is_visible(self.now)} - self.inputs_in_use()
-        assert not gone & set(map(file_of, self.estate.blobs()))
+        assert not gone & set(map(file_of, self.estate.blobs() - self.estate.unpublished))
 
     @rule(crash=st.sampled_from(["before an upload", "in an upload", "after an upload", "in a finish"]))
     def restart(self, crash: str) -> None:
