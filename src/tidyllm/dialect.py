@@ -18,7 +18,7 @@ from tidyllm.core.message import Conversation
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Answer, Reply
-from tidyllm.core.wire import Call, Decoder
+from tidyllm.core.wire import Call, Decoder, Lane
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Sent with every request."""
     timeout_s: float = 600.0
     """For each exchange; for a stream, for each silence."""
+
+    def lane(self, model: str) -> Lane:
+        """Return whose limits the requests to a model count against."""
+        return Lane(self.provider, model, self.base_url)
 
 
 class BatchPage(msgspec.Struct, frozen=True):
@@ -63,11 +67,6 @@ class ResultFile(msgspec.Struct, frozen=True):
 
 class ReplyDecoder(Decoder, Protocol):
     """Reads an answer that comes in pieces, and puts it together."""
-
-    @property
-    def problem(self) -> bytes | None:
-        """Return the error that the stream told of, as JSON; null where it told of none."""
-        ...
 
     @property
     def whole(self) -> bool:
@@ -125,6 +124,11 @@ class EmbedDialect(Protocol):
     @property
     def inputs_max(self) -> int:
         """Return how many texts one request may hold."""
+        ...
+
+    @property
+    def bytes_max(self) -> int:
+        """Return how many bytes the texts of one request may have, where there are several."""
         ...
 
     def embed(self, site: Site, texts: Sequence[str], *, model: str, params: Params) -> Call[Embeddings]:

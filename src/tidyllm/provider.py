@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
     extra: Mapping[str, object] | None
     """The provider's own fields, passed through as they are."""
     base_url: str | None
-    """Another address of the same API, with its `/v1`."""
+    """Another address of the same API, up to where the names of its endpoints begin: `http://127.0.0.1:8000/v1`."""
     headers: Mapping[str, str] | None
     """Sent with every request; their values are never shown."""
     api_key: Key | None
@@ -63,7 +63,7 @@ class Options(TypedDict, total=False):
     timeout_s: float | None
     """For each answer, in seconds, 600 unless said otherwise; for a streamed one, for each silence."""
     api: str | None
-    """Which of the provider's APIs for chat is spoken, where it has several: `chat_completions`."""
+    """Which of the provider's APIs for chat is spoken, where it has several: `chat_completions`, `responses`."""
 
 
 class Secret:
@@ -105,6 +105,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """The model for embeddings that is meant when none is named."""
     checked: date | None = None
     """When somebody last saw that these models are offered."""
+    price_list: str | None = None
+    """What genai-prices calls it: its list prices are those of its answers, where it does not tell them itself."""
     chat: ChatDialect | None = None
     chat_also: tuple[ChatDialect, ...] = ()
     """Other APIs that it has for chat, for who asks by `api=`."""

@@ -8,13 +8,15 @@ import polars as pl
 import pytest
 
 from tidyllm import aembed, chat, embed, local, openai, using
-from tidyllm.client.embed import IN_FLIGHT_MAX, REQUEST_BYTES_MAX
+from tidyllm.client.embed import IN_FLIGHT_MAX
 from tidyllm.client.preview import Preview
 from tidyllm.core.errors import BadAnswerError, BadRequestError, PartlyFailedError, SettingError
 from tidyllm.core.wire import Request, Response
+from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.providers.voyage import voyage
 
 SCHEMA = {"input": pl.String(), "embeddings": pl.Array(pl.Float32, 2)}
+REQUEST_BYTES_MAX = EmbeddingsApi().bytes_max
 LONG = "x" * REQUEST_BYTES_MAX
 """A text that fills a request."""
 

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
 
 from tidyllm import chat, local, openai, rate_limit_info, using
+from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.testing import ManualClock
 from tidyllm.transport.drive import Transport
@@ -13,6 +15,7 @@ from tidyllm.transport.keys import Keys
 COLUMNS = {
     "provider": pl.String(),
     "model": pl.String(),
+    "base_url": pl.String(),
     "told_at": pl.Datetime("us", "UTC"),
     "requests_limit": pl.Int64(),
     "requests_remaining": pl.Int64(),
@@ -43,6 +46,10 @@ def test_the_last_answers_are_told_as_a_table() -> None:
         assert dict(table.schema) == COLUMNS
         assert table["model"].to_list() == ["a/b", "m"]
         (row,) = rate_limit_info("local").rows(named=True)
+        assert rate_limit_info("local/a/b").equals(rate_limit_info(local("a/b")))
+        assert (rate_limit_info("local/a/b").height, rate_limit_info("local/c").height) == (1, 0)
+        with pytest.raises(SettingError, match="Did you mean 'openai'"):
+            rate_limit_info("opanai")
     assert (row["provider"], row["requests_limit"], row["tokens_limit"]) == ("local", 60, None)
     assert row["told_at"] == datetime.fromtimestamp(clock.now(), UTC)
     assert (row["requests_reset_at"] - row["told_at"]).total_seconds() == 2.0

@@ -15,15 +15,17 @@ import pytest
 from tests.transport.scripted import DEADLINE_S, Wire, served_aside
 from tidyllm import AsyncStream, LLMMessage, Preview, Stream, astream, llm_message, local, stream, using
 from tidyllm.core.errors import SettingError
-from tidyllm.testing import play
+from tidyllm.testing import ManualClock, play
+from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.drive import Transport
 
 STREAMED = Path(__file__).parents[1] / "exchanges" / "local" / "stream_plain.json"
 TALK = llm_message("Who was Konrad Zuse?", system="Be brief.")
 PIECES = ["A German engineer", " who built the Z3."]
 
 
-def chunk(text: str, *, finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+def chunk(text: str, *, finish: str | None = None, field: str = "content") -> bytes:
+    choice = {"index": 0, "delta": {field: text}, "finish_reason": finish}
     event = b"data: " + json.dumps({"model": "m", "choices": [choice]}).encode() + b"\n\n"
     return f"{len(event):x}\r\n".encode() + event + b"\r\n"
 
@@ -31,7 +33,9 @@ def chunk(text: str, *, finish: str | None = None) -> bytes:
 class Faucet:
     """A server that streams one piece, and each further one when it is told to; knows when its client hangs up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, field: str = "content") -> None:
+        self.field = field
+        """Which field of the message the later pieces are in."""
         self.go = threading.Event()
         self.hung_up = threading.Event()
 
@@ -42,7 +46,7 @@ class Faucet:
         await asyncio.to_thread(self.go.wait, DEADLINE_S)
         try:
             for _ in range(1_000):
-                await wire.send(chunk("drop "))
+                await wire.send(chunk("drop ", field=self.field))
                 await asyncio.sleep(0)
             await wire.send(chunk("", finish="stop") + b"0\r\n\r\n")
             await wire.until_closed()
@@ -107,6 +111,64 @@ def test_whoever_stops_watching_hangs_up() -> None:
         with pytest.raises(SettingError, match="was closed before"):
             answer.result()
         answer.close()
+
+
+def test_whoever_stops_watching_hangs_up_while_the_model_thinks() -> None:
+    faucet = Faucet(field="reasoning_content")
+    with served_aside(faucet) as server:
+        with stream("Hi", local("m", base_url=server.url)) as answer:
+            assert next(answer) == "drop "
+        faucet.go.set()
+        assert faucet.hung_up.wait(DEADLINE_S)
+
+
+def test_a_request_that_fails_is_not_sent_again_when_nobody_watches() -> None:
+    arrived, go, again = threading.Event(), threading.Event(), threading.Event()
+
+    async def overloaded(wire: Wire) -> None:
+        await wire.request()
+        if arrived.is_set():
+            again.set()
+        arrived.set()
+        await asyncio.to_thread(go.wait, DEADLINE_S)
+        await wire.send(b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await wire.until_closed()
+
+    clock = ManualClock()
+    with served_aside(overloaded) as server, using(Transport(sender=BACKGROUND, clock=clock)):
+        answer = stream("Hi", local("m", base_url=server.url))
+        assert arrived.wait(DEADLINE_S)
+        answer.close()
+        watched = stream("Hi", local("n", base_url=server.url))
+        go.set()
+        # The second one waits before it tries again; by then the first would have waited too.
+        clock.wait_for_sleepers(1)
+        watched.close()
+        clock.advance(60)
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"choices": [{"message": {"content": "Hello."}, "finish_reason": "stop"}]}'),
+        (
+            "text/event-stream",
+            b'data: {"choices": [{"delta": {"content": "Hello."}, "finish_reason": "stop"}]}',
+        ),
+    ],
+)
+def test_all_of_the_text_is_watched_though_a_server_streams_badly(kind: str, body: bytes) -> None:
+    async def once(wire: Wire) -> None:
+        await wire.request()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        await wire.send(head.encode() + body)
+        await wire.until_closed()
+
+    with served_aside(once) as server:
+        answer = stream("Hi", local("m", base_url=server.url))
+        assert "".join(answer) == "Hello."
+        assert answer.result().reply() == "Hello."
 
 
 def test_a_stream_that_is_dropped_hangs_up() -> None:

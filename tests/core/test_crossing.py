@@ -19,12 +19,16 @@ TALK = Conversation(
 
 
 def test_its_own_model_is_told_everything() -> None:
-    assert told(TALK, Listener("claude", "m")) == TALK
-    assert left_behind(TALK, Listener("claude", "m")) == ()
+    assert told(TALK, Listener("claude", "m", "messages")) == TALK
+    assert left_behind(TALK, Listener("claude", "m", "messages")) == ()
 
 
 def test_another_model_is_told_the_text_alone_and_that_is_said() -> None:
-    for other in (Listener("openai", "m"), Listener("claude", "n")):
+    for other in (
+        Listener("openai", "m", "messages"),
+        Listener("claude", "n", "messages"),
+        Listener("claude", "m", "chat_completions"),
+    ):
         seen = told(TALK, other)
         assert [turn.text for turn in seen.turns] == ["Hi", "Yes.", "And?", "No."]
         assert seen.system == TALK.system
@@ -36,6 +40,6 @@ def test_another_model_is_told_the_text_alone_and_that_is_said() -> None:
 
 def test_an_author_that_is_unknown_is_called_so() -> None:
     talk = Conversation(turns=(AssistantTurn(Reply(thoughts="Hm.")),))
-    assert left_behind(talk, Listener("openai", "m")) == (
+    assert left_behind(talk, Listener("openai", "m", "messages")) == (
         "Turn 1: the thoughts of an unknown model stay behind; the text goes along.",
     )

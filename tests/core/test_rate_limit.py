@@ -36,6 +36,11 @@ def test_anthropic_tells_when_all_is_there_again() -> None:
     assert told == RateLimit(requests_limit=50, requests_remaining=0, requests_reset_s=10.0)
 
 
+def test_anthropic_may_tell_of_tokens_by_their_kind() -> None:
+    headers = {"anthropic-ratelimit-input-tokens-limit": "9", "anthropic-ratelimit-output-tokens-remaining": "0"}
+    assert read_rate_limit(headers, now=NOW) == RateLimit(tokens_limit=9, tokens_remaining=0)
+
+
 def test_mistral_counts_by_the_minute() -> None:
     headers = {"x-ratelimit-limit-req-minute": "360", "x-ratelimit-remaining-tokens-minute": "7"}
     assert read_rate_limit(headers, now=NOW) == RateLimit(requests_limit=360, tokens_remaining=7)
@@ -54,6 +59,9 @@ def test_mistral_counts_by_the_minute() -> None:
         ("2026-11-18T11:06:45", 5.0),
         ("2026-11-18T11:06:35Z", 0.0),
         ("2026-11-18T99", None),
+        ("inf", None),
+        ("nan", None),
+        ("1e9999", None),
         ("soon", None),
         ("", None),
     ],
@@ -65,4 +73,9 @@ def test_a_reset_is_read_in_every_form(value: str, seconds: float | None) -> Non
 
 
 def test_headers_that_tell_nothing_are_nothing() -> None:
-    assert read_rate_limit({"x-ratelimit-limit-requests": "many", "date": "today"}, now=NOW) is None
+    assert (
+        read_rate_limit(
+            {"x-ratelimit-limit-requests": "9" * 400, "x-ratelimit-limit-tokens": "many", "date": "today"}, now=NOW
+        )
+        is None
+    )

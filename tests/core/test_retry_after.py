@@ -21,6 +21,7 @@ NOW = 1_767_225_600.0  # Thu, 01 Jan 2026 00:00:00 GMT
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "in a while"}, None),
+        ({"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, None),
         ({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT", "date": "Thu, 01 Jan 2026 00:00:40 GMT"}, 20.0),
         ({"retry-after": "7", "date": "what"}, 7.0),
     ],

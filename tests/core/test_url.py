@@ -1,7 +1,7 @@
 import pytest
 
 from tidyllm.core.errors import SettingError
-from tidyllm.core.url import checked_base_url
+from tidyllm.core.url import checked_base_url, host_url
 
 
 def test_a_base_url_loses_the_slash_at_its_end() -> None:
@@ -25,3 +25,26 @@ def test_what_may_be_a_secret_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(SettingError, match="must not hold") as refused:
         checked_base_url(url)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("box", "http://box:11434"),
+        ("box:80/", "http://box:80"),
+        (":80", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),  # noqa: S104 - nothing listens there
+        ("http://0.0.0.0:1234", "http://127.0.0.1:1234"),
+        ("https://box/ollama/", "https://box/ollama"),
+        ("[::1]", "http://[::1]:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("[::]:80", "http://[::1]:80"),
+    ],
+)
+def test_an_address_that_names_a_host_has_the_usual_port(address: str, url: str) -> None:
+    assert host_url(address, port=11434) == url
+    assert checked_base_url(url) == url
+
+
+def test_an_address_is_a_url_where_no_port_is_usual() -> None:
+    assert host_url("https://a.example/", port=None) == "https://a.example"

@@ -14,7 +14,7 @@ import pytest
 from tests.transport.scripted import DEADLINE_S, OK, Wire, python, run, say_hello, served
 from tidyllm.core.errors import BodyTooLargeError, SettingError
 from tidyllm.core.wire import MIB, Multipart, Part, Request
-from tidyllm.transport.http import HttpClient
+from tidyllm.transport.http import CLIENTS_MAX, HttpClient
 
 
 def post(url: str, body: bytes = b"{}") -> Request:
@@ -74,6 +74,19 @@ def test_connection_is_used_again() -> None:
             for _ in range(5):
                 await client.send(post(server.url))
             assert server.connections == 1
+
+    run(body)
+
+
+def test_timeouts_of_streams_make_no_more_than_a_few_clients() -> None:
+    async def body(client: HttpClient) -> None:
+        async with served(say_hello) as server:
+            for seconds in range(1, 2 * CLIENTS_MAX):
+                request = Request(method="GET", url=server.url, timeout_s=seconds + 10, receive=bool)
+                assert (await client.send(request)).body == b"hello"
+                assert (await client.send(post(server.url))).body == b"hello"
+            assert len(client._clients) == CLIENTS_MAX
+            assert None in client._clients
 
     run(body)
 
@@ -297,7 +310,7 @@ def test_client_made_before_a_fork_says_so_after_it() -> None:
         import asyncio, os, sys
         from tidyllm.core.errors import SettingError
         from tidyllm.core.wire import Request
-        from tidyllm.transport.http import HttpClient
+        from tidyllm.transport.http import CLIENTS_MAX, HttpClient
         client = HttpClient()
         child = os.fork()
         if child:

@@ -5,14 +5,14 @@ import json
 
 import pytest
 
-from tidyllm.core.wire import Call, Request, Response
+from tidyllm.core.wire import Call, Lane, Request, Response
 from tidyllm.testing import ManualClock
 from tidyllm.transport.drive import Transport, adrive
 from tidyllm.transport.pace import PAUSE_MAX_S, Pace
 from tidyllm.transport.retry import RetryPolicy
 
 NOW = 1_795_000_000.0
-LANE = "openai/m"
+LANE = Lane("openai", "m", "http://a.example")
 
 
 def noted(status: int, *, body: bytes = b"", **headers: str) -> float:
@@ -30,8 +30,15 @@ def test_what_an_api_asks_for_holds_the_whole_lane_and_no_other() -> None:
     pace.note(LANE, Response(status=429, headers={"retry-after": "7"}), now=NOW)
     assert pace.wait_s(LANE, now=NOW + 2) == 5.0
     assert pace.wait_s(LANE, now=NOW + 8) == 0.0
-    assert pace.wait_s("openai/other", now=NOW) == 0.0
+    assert pace.wait_s(Lane("openai", "other", "http://a.example"), now=NOW) == 0.0
+    assert pace.wait_s(Lane("openai", "m", "http://b.example"), now=NOW) == 0.0
     assert pace.wait_s(None, now=NOW) == 0.0
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer_than_the_longest() -> None:
+    pace = Pace()
+    pace.note(LANE, Response(status=429, headers={"retry-after": "100"}), now=NOW)
+    assert pace.wait_s(LANE, now=NOW - 8000) == PAUSE_MAX_S
 
 
 def test_a_wait_in_the_body_counts_as_one_in_a_header() -> None:

@@ -23,9 +23,16 @@ def failure(kind: type[TransportError]) -> TransportError:
     return kind("no", url="http://x")
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
+@pytest.mark.parametrize("status", [408, 424, 429, 498, 500, 502, 503, 529])
 def test_passing_troubles_are_tried_again(status: int) -> None:
     assert should_retry(ask(), Response(status=status))
+
+
+def test_an_error_that_a_stream_told_of_counts_as_one_in_a_whole_answer() -> None:
+    stream = Response(status=200, body=b'data: {"error":{"code":503}}\n\n')
+    assert not should_retry(ask(), stream)
+    assert should_retry(ask(), stream, told=b'{"error":{"code":503}}')
+    assert not should_retry(ask(), stream, told=b'{"error":{"code":400}}')
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 409, 422])

@@ -204,7 +204,7 @@ def answering(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[
 def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Preview]:
     """Return what would be sent, and what of each conversation the model would not be told."""
     asked = _asked(model, shown(model).site)
-    listener = Listener(model.provider.name, asked.model)
+    listener = Listener(model.provider.name, asked.model, asked.dialect.api)
     return [preview(how(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
 
 

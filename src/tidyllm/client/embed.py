@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 IN_FLIGHT_MAX = 16
 """Requests for one list that wait for their answers at the same time."""
-REQUEST_BYTES_MAX = 300_000
-"""Of the texts of one request, for a text has no more tokens than bytes. OpenAI takes 300,000 tokens at once, and the
-120,000 of others are seldom passed by so much text; spec/openai-chat 7, voyage 2, perplexity 5."""
 
 
 @overload
@@ -92,7 +89,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
 
 def _ordered(texts: str | list[str], model: Model) -> _Order:
     dialect = embed_of(model)
-    parts = list(_parts(_checked(texts), inputs_max=dialect.inputs_max))
+    parts = list(_parts(_checked(texts), inputs_max=dialect.inputs_max, bytes_max=dialect.bytes_max))
     return _Order(model=model, name=embed_name_of(model), dialect=dialect, parts=parts)
 
 
@@ -116,13 +113,13 @@ def _checked(texts: object) -> list[str]:
     return texts
 
 
-def _parts(texts: Sequence[str], *, inputs_max: int) -> Iterator[list[str]]:
+def _parts(texts: Sequence[str], *, inputs_max: int, bytes_max: int) -> Iterator[list[str]]:
     """Yield the texts of each request: as many as it may hold, but one at least, however long it is."""
     part: list[str] = []
     part_bytes = 0
     for text in texts:
         text_bytes = len(text.encode())
-        if part and (len(part) == inputs_max or part_bytes + text_bytes > REQUEST_BYTES_MAX):
+        if part and (len(part) == inputs_max or part_bytes + text_bytes > bytes_max):
             yield part
             part, part_bytes = [], 0
         part.append(text)

@@ -4,26 +4,13 @@ The lists are those that came with the library when it was installed: nothing is
 """
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 
+from tidyllm.core.errors import SettingError
 from tidyllm.core.reply import Reply
+from tidyllm.provider import find_provider
 
-_SELLERS: Mapping[str, str] = {
-    "azure_openai": "azure",
-    "claude": "anthropic",
-    "deepseek": "deepseek",
-    "gemini": "google",
-    "groq": "groq",
-    "mistral": "mistral",
-    "openai": "openai",
-    "openrouter": "openrouter",
-}
-"""A provider's name in the price lists.
-
-Perplexity is not there because it charges for searches too, of which an answer tells nothing but their price.
-"""
 _EDITION = re.compile(
     r"([-@](\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{3,4}|latest|preview|exp))+$", re.IGNORECASE
 )
@@ -36,7 +23,7 @@ def priced(reply: Reply) -> Reply:
     What the provider told stays. Cached tokens count at their own price. A model that is not certainly the one in the
     list has no price, and none of a server of one's own has.
     """
-    seller, model = _SELLERS.get(reply.provider or ""), reply.model or reply.asked
+    seller, model = _seller(reply.provider), reply.model or reply.asked
     counted = reply.tokens_in is not None and reply.tokens_out is not None
     if reply.cost is not None or seller is None or model is None or not counted:
         return reply
@@ -54,6 +41,14 @@ def priced(reply: Reply) -> Reply:
     if not found.total_price or _plain(found.model.id) != _plain(model):
         return reply
     return msgspec.structs.replace(reply, cost=float(found.total_price))
+
+
+def _seller(provider: str | None) -> str | None:
+    """Return who has the prices; nobody where the provider is not, or no longer, installed."""
+    try:
+        return None if provider is None else find_provider(provider).price_list
+    except SettingError:
+        return None
 
 
 def _plain(model: str) -> str:

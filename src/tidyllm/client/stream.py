@@ -27,28 +27,34 @@ class _Flow:
         """Takes each piece, and None after the last; from whichever thread."""
         self._said: list[str] = []
         self._call = answering([talk], model, how=streaming)[0]
-        self._transport = msgspec.structs.replace(transport_for(model), watch=self._watch)
+        self._transport = msgspec.structs.replace(transport_for(model), watcher=self)
 
     async def run(self) -> LLMMessage:
         """Return the conversation with the answer, once all of it has come."""
         try:
-            return await adrive(self._call, self._transport)
+            talk = await adrive(self._call, self._transport)
         except StreamCutError:
             raise
         except BrokenConnectionError as error:
             if not self._said:
                 raise
             raise StreamCutError(f"The stream broke off. {error}", url=error.url, text="".join(self._said)) from error
+        else:
+            # A server that does not stream sends all at once, and one that leaves out the last line end its last piece.
+            whole, said = talk.turns[-1].text, "".join(self._said)
+            if whole.startswith(said) and whole != said:
+                self.see(whole.removeprefix(said))
+            return talk
         finally:
             if self.wanted:
                 self.wanted = False
                 self._put(None)
 
-    def _watch(self, piece: str) -> bool:
+    def see(self, piece: str) -> None:
+        """See `Watcher`."""
         if self.wanted:
             self._said.append(piece)
             self._put(piece)
-        return self.wanted
 
 
 class Stream(Iterator[str]):
@@ -96,9 +102,10 @@ class Stream(Iterator[str]):
         return self._future.result()
 
     def close(self) -> None:
-        """Stop watching: the provider is told by the connection's end. Does nothing once all has come."""
+        """Stop watching: the connection ends with the next bytes that come. Does nothing once all has come."""
         if self._flow.wanted:
             self._flow.wanted = False
+            self._future.cancel()
             self._future = _stopped()
             self._pieces.put(None)
 
@@ -153,7 +160,9 @@ class AsyncStream(AsyncIterator[str]):
         """Do what `Stream.close` does."""
         if self._flow.wanted:
             self._flow.wanted = False
+            self._future.cancel()
             self._future = asyncio.wrap_future(_stopped())
+            self._future.add_done_callback(_look_at)
             self._pieces.put_nowait(None)
 
     async def _wait(self) -> str | None:

@@ -3,16 +3,18 @@
 This module loads polars, half a second: the others of `client` import it where a table is made, and not before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import polars as pl
 
+from tidyllm.core.wire import Lane
 from tidyllm.transport.pace import Seen
 
 _UTC = pl.Datetime("us", "UTC")
 _LIMITS: Mapping[str, pl.DataType] = {
     "provider": pl.String(),
     "model": pl.String(),
+    "base_url": pl.String(),
     "told_at": _UTC,
     "requests_limit": pl.Int64(),
     "requests_remaining": pl.Int64(),
@@ -24,12 +26,13 @@ _LIMITS: Mapping[str, pl.DataType] = {
 _MICROSECONDS = 1_000_000
 
 
-def limits_frame(told: Iterable[tuple[str, str, Seen]]) -> pl.DataFrame:
-    """Return a table of limits, of provider, model and what was seen; typed also where there is none."""
+def limits_frame(told: Mapping[Lane, Seen]) -> pl.DataFrame:
+    """Return a table of limits; typed also where there is none."""
     rows = [
         (
-            provider,
-            model,
+            lane.provider,
+            lane.model,
+            lane.base_url,
             _microseconds(seen.at),
             seen.limit.requests_limit,
             seen.limit.requests_remaining,
@@ -38,7 +41,7 @@ def limits_frame(told: Iterable[tuple[str, str, Seen]]) -> pl.DataFrame:
             seen.limit.tokens_remaining,
             _reset(seen, seen.limit.tokens_reset_s),
         )
-        for provider, model, seen in told
+        for lane, seen in told.items()
     ]
     return pl.DataFrame(rows, schema=dict(_LIMITS), orient="row")
 

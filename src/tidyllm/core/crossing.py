@@ -13,10 +13,13 @@ class Listener(msgspec.Struct, frozen=True):
 
     provider: str
     model: str
+    api: str
+    """The `api` of the dialect that it is told in."""
 
-    def wrote(self, reply: Reply) -> bool:
-        """Return whether an answer is its own."""
-        return reply.provider == self.provider and reply.asked == self.model
+    def reads(self, reply: Reply) -> bool:
+        """Return whether what is opaque of an answer is its own, and can be told in its dialect."""
+        own = reply.provider == self.provider and reply.asked == self.model
+        return own and reply.opaque is not None and reply.opaque.api == self.api
 
 
 def told(conversation: Conversation, listener: Listener) -> Conversation:
@@ -31,7 +34,7 @@ def left_behind(conversation: Conversation, listener: Listener) -> tuple[str, ..
 
 
 def _told(turn: Turn, listener: Listener) -> Turn:
-    if not isinstance(turn, AssistantTurn) or turn.reply.opaque is None or listener.wrote(turn.reply):
+    if not isinstance(turn, AssistantTurn) or turn.reply.opaque is None or listener.reads(turn.reply):
         return turn
     return AssistantTurn(msgspec.structs.replace(turn.reply, opaque=None))
 
@@ -46,7 +49,7 @@ def _losses(conversation: Conversation, listener: Listener) -> Iterator[str]:
 
 def _not_told(reply: Reply, listener: Listener) -> Iterator[str]:
     if reply.opaque is not None:
-        if listener.wrote(reply):
+        if listener.reads(reply):
             return
         yield "the opaque thoughts"
     if reply.thoughts is not None:

@@ -210,6 +210,7 @@ class JournalError(StorageError):
     """An append-only log cannot be written, or a file is not one."""
 
 
+# 424: the model behind Perplexity failed, spec/perplexity 9. 498: Groq has no capacity, spec/groq 11.
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: BadRequestError,
     401: AuthError,
@@ -223,6 +224,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     422: BadRequestError,
     424: ServerError,
     429: RateLimitError,
+    498: ServerError,
 }
 _SERVER_FAULT = 500
 

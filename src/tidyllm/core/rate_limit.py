@@ -23,11 +23,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "tokens_limit": (
         "x-ratelimit-limit-tokens",
         "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-output-tokens-limit",
         "x-ratelimit-limit-tokens-minute",
     ),
     "tokens_remaining": (
         "x-ratelimit-remaining-tokens",
         "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-output-tokens-remaining",
         "x-ratelimit-remaining-tokens-minute",
     ),
 }
@@ -37,10 +41,19 @@ _RESETS: Mapping[str, tuple[str, ...]] = {
         "anthropic-ratelimit-requests-reset",
         "x-ratelimit-reset",
     ),
-    "tokens_reset_s": ("x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset"),
+    "tokens_reset_s": (
+        "x-ratelimit-reset-tokens",
+        "anthropic-ratelimit-tokens-reset",
+        "anthropic-ratelimit-input-tokens-reset",
+        "anthropic-ratelimit-output-tokens-reset",
+    ),
 }
 _MILLISECONDS_FROM = 1e12
 """Larger numbers of a reset count milliseconds since 1970, as OpenRouter's do."""
+_DIGITS_MAX = 18
+"""Of a count; what is longer is none."""
+_RESET_S_MAX = 400 * 86_400.0
+"""A reset that is said to be further away is none."""
 _SECONDS_FROM = 1e9
 """Larger ones count seconds since 1970; smaller ones count from now."""
 
@@ -76,13 +89,14 @@ def _first(values: Iterator[float]) -> float | None:
 
 def _counts(headers: Mapping[str, str], names: tuple[str, ...]) -> Iterator[float]:
     for name in names:
-        if (value := headers.get(name, "")).isdecimal():
+        if (value := headers.get(name, "")).isdecimal() and len(value) <= _DIGITS_MAX:
             yield float(value)
 
 
 def _resets(headers: Mapping[str, str], names: tuple[str, ...], *, now: float) -> Iterator[float]:
     for name in names:
-        if (seconds := _reset_s(headers.get(name, ""), now=now)) is not None:
+        seconds = _reset_s(headers.get(name, ""), now=now)
+        if seconds is not None and seconds <= _RESET_S_MAX:  # What is no number is not.
             yield max(seconds, 0.0)
 
 

@@ -124,8 +124,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Outcome.INVALID if self.text is None else Outcome.OK
 
 
-_CUT_OFF = frozenset({"length", "insufficient_system_resource", "abort", "repetition"})
-"""Reasons for stopping that leave an answer unfinished; spec/deepseek 4, spec/vllm 2."""
+_CUT_OFF = frozenset(
+    {"length", "insufficient_system_resource", "abort", "repetition", "pause_turn", "OTHER", "in_progress"}
+)
+"""Reasons for stopping that leave an answer unfinished; spec/deepseek 4, vllm 2, anthropic 3, gemini 3."""
 _HIDDEN = frozenset({"body", "opaque", "logprobs"})
 """What is too long for a person to read."""
 

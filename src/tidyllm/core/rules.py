@@ -16,7 +16,6 @@ from tidyllm.core.params import Params
 Fields: TypeAlias = Mapping[str, object]
 """Fields of a request's body; dots lead into objects, `generationConfig.topK`."""
 
-_ONE_ANSWER = ("n", "candidateCount")
 _NOT_SAID = ("extra", "model_family")
 _PUT_TOGETHER = frozenset({"include"})
 """Lists that several sides may add to."""
@@ -89,6 +88,8 @@ def request_body(
         if family.holds(model, params):
             merged |= family.rules
             _merge(body, _nested(family.sends))
+    if params.thoughts and params.effort == "none":
+        raise SettingError('thoughts=True asks for thoughts, and effort="none" for none: leave one of them out.')
     said = dict(fixed)
     for name, value in _asked(params):
         for fields in _said(name, value, rule=merged.get(name), model=model, known=merged):
@@ -136,11 +137,8 @@ def _check_bounds(name: str, value: float, *, rule: Rule, model: str) -> None:
 def _check_extra(extra: Mapping[str, object], said: Mapping[str, object]) -> None:
     if twice := sorted(_overlap(extra, said)):
         raise SettingError(f"extra= repeats what the request already says: {', '.join(twice)}.")
-    for name in _ONE_ANSWER:
-        if extra.get(name, 1) != 1:
-            raise SettingError(
-                f"extra= asks for several answers to one request ({name}), but one is kept: ask again instead."
-            )
+    if extra.get("n", 1) != 1:
+        raise SettingError("extra= asks for several answers to one request (n), but one is kept: ask again instead.")
     if extra.get("stream"):
         raise SettingError("extra= asks for the answer in pieces (stream): use the verb stream for that.")
 

@@ -21,14 +21,23 @@ def checked_base_url(url: str, *, called: str = "The base URL") -> str:
     return url.rstrip("/")
 
 
+_REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing listens here
+
+
 def host_url(address: str, *, port: int | None) -> str:
     """Return the URL that an address means: one without `http://` has the port that is usual, unless it names one.
 
-    `0.0.0.0` is where a server listens, which clients reach at 127.0.0.1; spec/ollama 1.
+    `0.0.0.0` and `[::]` are where a server listens, which clients reach at the loopback address; spec/ollama 1.
     """
-    if port is None or "://" in address:
+    if port is None:
         return address.rstrip("/")
-    host, _, path = address.partition("/")
-    name, colon, given = host.partition(":")
-    name = "127.0.0.1" if name in ("0.0.0.0", "") else name  # noqa: S104 - nothing listens here
-    return f"http://{name}:{given if colon else port}{'/' + path if path else ''}".rstrip("/")
+    scheme, _, rest = address.rpartition("://")
+    place, _, path = rest.partition("/")
+    if place.count(":") > 1 and not place.startswith("["):
+        place = f"[{place}]"
+    name, colon, number = (place, "", "") if place.endswith("]") else place.partition(":")
+    if place.startswith("[") and not place.endswith("]"):
+        name, colon, number = place.rpartition(":")
+    usual = "" if scheme else f":{port}"
+    host = _REACHED_AT.get(name, name) + (f":{number}" if colon else usual)
+    return f"{scheme or 'http'}://{host}{'/' + path if path else ''}".rstrip("/")

@@ -49,9 +49,25 @@ class Decoder(Protocol):
         """Return whether the answer has said that it is at its end, or that it failed: nothing more is to come."""
         ...
 
+    @property
+    def problem(self) -> bytes | None:
+        """Return the error that the stream told of, as JSON; null where it told of none."""
+        ...
+
     def feed(self, data: bytes) -> Sequence[str]:
         """Return the pieces of text that these bytes complete."""
         ...
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """One model at one address: what an API's limits are about."""
+
+    provider: str
+    model: str
+    base_url: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +79,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = None
     auth: Auth | None = None
-    lane: str | None = None
-    """Whose limits it counts against, as `openai/gpt-6-luna`; requests of one lane are paced together."""
+    lane: Lane | None = None
+    """Whose limits it counts against; requests of one lane are paced together."""
     repeat: Repeat = Repeat.ALWAYS
     timeout_s: float = 600.0
     """For the whole exchange, from connecting to the last byte; with `sink` or `receive`, for each silence instead."""

@@ -25,6 +25,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     params: Params
 
 
+_LINE_ENDS = b"\n\n"
+"""What ends the last piece of a stream; some servers leave it out."""
+
 Asker: TypeAlias = Callable[[Asked, Conversation], Call[Reply]]
 """One of the two calls below."""
 
@@ -45,10 +48,13 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
     body = success(response, asked.site)
     if _is_whole(response):
         return _completed(asked.dialect.read(body), response, asked=asked)
+    # Read once more from its beginning: whoever watched has read it in pieces, or nobody watched, or only a part of it.
     decoder = asked.dialect.decoder()
     text = "".join(decoder.feed(body))
     if decoder.problem is not None:
         raise api_error(read_problem(decoder.problem), response, site=asked.site)
+    if not decoder.whole:
+        decoder.feed(_LINE_ENDS)
     if not decoder.whole:
         raise StreamCutError(
             f"{asked.site.provider} ended the stream before the answer was at its end.", url=request.url, text=text
@@ -58,14 +64,19 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
 
 def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
     dialect, site, model = asked.dialect, asked.site, asked.model
-    seen = told(conversation, Listener(site.provider, model))
+    seen = told(conversation, Listener(site.provider, model, dialect.api))
+    own = {name.lower() for name, _ in site.headers}  # What a user says goes before what the dialect does.
     return Request(
         method="POST",
         url=dialect.url(site, model, streamed=streamed),
-        headers=(*dialect.headers, *site.headers, ("content-type", "application/json")),
+        headers=(
+            *(header for header in dialect.headers if header[0] not in own),
+            *site.headers,
+            ("content-type", "application/json"),
+        ),
         body=msgspec.json.encode(dialect.body(model, seen, params=asked.params, streamed=streamed)),
         auth=site.auth,
-        lane=f"{site.provider}/{model}",
+        lane=site.lane(model),
         timeout_s=site.timeout_s,
         decoder=dialect.decoder if streamed else None,
     )

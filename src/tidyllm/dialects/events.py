@@ -4,7 +4,13 @@ Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.ht
 what kind of event one is stands in its JSON as well. Both readers bear any cut between two bytes.
 """
 
+from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
+
+from tidyllm.core.problem import UNREADABLE
+from tidyllm.core.reply import Reply
 
 DONE = b"[DONE]"
 """The last event of OpenAI's streams, and of many a server that speaks the dialect."""
@@ -62,3 +68,32 @@ class ServerEvents:
                 return None
         event, self._data = b"\n".join(self._data), []
         return event or None
+
+
+class PieceDecoder:
+    """Takes the texts of a streamed answer, until one says that nothing follows; each dialect says what they mean."""
+
+    def __init__(self, read: Callable[[bytes], Reply], *, take: Callable[[bytes], str], splitter: Splitter) -> None:
+        self._read = read
+        """Reads the whole answer that the pieces are put together into."""
+        self._take_in = take
+        """Takes in one text of the stream, and returns what it adds to the answer's; may raise one of `UNREADABLE`."""
+        self._splitter = splitter
+        self.problem: bytes | None = None
+        """The error that the stream told of, as JSON."""
+
+    @property
+    def ended(self) -> bool:
+        """Return whether nothing more is to come."""
+        return self.problem is not None
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the pieces of text that these bytes complete."""
+        return [piece for event in self._splitter.feed(data) if not self.ended and (piece := self._taken(event))]
+
+    def _taken(self, event: bytes) -> str:
+        try:
+            return self._take_in(event)
+        except UNREADABLE:
+            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {event[:200]!r}"})
+            return ""

@@ -19,6 +19,7 @@ azure_openai = Provider(
     base_url_env="AZURE_OPENAI_ENDPOINT",
     base_url_end="/openai/v1",
     auth=Auth(env="AZURE_OPENAI_API_KEY"),
+    price_list="azure",
     # Models of other makers, which are on the same path, have Chat Completions alone for certain; spec/azure 1.
     chat=ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES),
     chat_also=(Responses(families=RESPONSES_FAMILIES),),

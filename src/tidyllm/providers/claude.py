@@ -65,6 +65,7 @@ claude = Provider(
     auth=Auth(env="ANTHROPIC_API_KEY", header="x-api-key", prefix=""),
     chat_model="claude-sonnet-5-5",
     checked=date(2026, 11, 23),
+    price_list="anthropic",
     chat=Messages(families=_FAMILIES),
     models=Models(),
 )

@@ -49,6 +49,7 @@ deepseek = Provider(
     auth=Auth(env="DEEPSEEK_API_KEY"),
     chat_model="deepseek-flash",
     checked=date(2026, 11, 23),
+    price_list="deepseek",
     chat=ChatCompletions(rules=_RULES, families=(_THINKING,)),
     models=Models(),
 )

@@ -42,6 +42,7 @@ gemini = Provider(
     chat_model="gemini-3.8-flash",
     embed_model="gemini-embedding-001",
     checked=date(2026, 11, 23),
+    price_list="google",
     chat=GenerateContent(families=_FAMILIES),
     embed=EmbedContents(),
     models=Models(),

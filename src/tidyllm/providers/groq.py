@@ -39,6 +39,7 @@ groq = Provider(
     auth=Auth(env="GROQ_API_KEY"),
     chat_model="openai/gpt-oss-120b",
     checked=date(2026, 11, 23),
+    price_list="groq",
     chat=ChatCompletions(rules=_RULES, families=_FAMILIES),
     models=Models(),
 )

@@ -35,12 +35,17 @@ mistral = Provider(
     chat_model="mistral-medium-latest",
     embed_model="mistral-embed",
     checked=date(2026, 11, 23),
+    price_list="mistral",
     # The last chunk of a stream tells of tokens by itself, and `stream_options` is refused; spec/mistral 4.
     chat=ChatCompletions(rules=_RULES, asks_usage=False),
-    # The tokens of a request are capped at 16,384, its texts are not; `output_dtype` in extra= would make base64 of
-    # something else than floats; spec/mistral 6.
+    # The tokens of a request are capped at 16,384; most text has two bytes a token or more. `output_dtype` in extra=
+    # would make base64 of something else than floats; spec/mistral 6.
     embed=EmbeddingsApi(
-        inputs_max=64, encoding="float", dimensions_field="output_dimension", families=(_FIXED_LENGTH,)
+        inputs_max=64,
+        bytes_max=32_768,
+        encoding="float",
+        dimensions_field="output_dimension",
+        families=(_FIXED_LENGTH,),
     ),
     models=Models(),
 )

@@ -30,6 +30,7 @@ openai = Provider(
     chat_model="gpt-6.2-sol",
     embed_model="text-embedding-3-small",
     checked=date(2026, 11, 23),
+    price_list="openai",
     # Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
     chat=Responses(families=RESPONSES_FAMILIES),
     chat_also=(_CHAT,),

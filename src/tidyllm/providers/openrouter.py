@@ -29,6 +29,7 @@ openrouter = Provider(
     chat_model="openai/gpt-6.1-sol",
     embed_model="openai/text-embedding-3-small",
     checked=date(2026, 11, 23),
+    price_list="openrouter",
     # Tokens are told in any case, and so is what they cost; spec/openrouter 2.
     chat=ChatCompletions(rules=_RULES, families=(_ALL,), asks_usage=False, replays="reasoning_details"),
     embed=EmbeddingsApi(),

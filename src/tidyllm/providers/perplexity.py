@@ -42,6 +42,7 @@ perplexity = Provider(
     chat_model="perplexity/sonar",
     embed_model="pplx-embed-v1-0.6b",
     checked=date(2026, 11, 23),
+    # No price list: it charges for searches too, of which an answer tells nothing but their price.
     chat=Responses(rules=_RULES, keeps_reasoning=False, known_fields=_FIELDS),
     # Whole numbers from -128 to 127, of no unit length: compare them by their angle; spec/perplexity 5.
     embed=EmbeddingsApi(inputs_max=512, encoding="base64_int8"),

@@ -29,6 +29,19 @@ class Sender(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who watches an answer while it comes, from whichever thread."""
+
+    @property
+    def wanted(self) -> bool:
+        """Return whether anybody still watches; when nobody does, the exchange ends with the next bytes."""
+        ...
+
+    def see(self, piece: str) -> None:
+        """Take a piece of the answer."""
+        ...
+
+
 class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """All that a call needs to be performed."""
 
@@ -40,8 +53,8 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """For jitter: numbers from 0 to 1."""
     pace: Pace = msgspec.field(default_factory=Pace)
     """What is known of the limits of those who are asked."""
-    watch: Callable[[str], bool] | None = None
-    """Shown the pieces of a streamed answer as they come, from whichever thread; false ends the exchange."""
+    watcher: Watcher | None = None
+    """Shown the pieces of a streamed answer as they come."""
 
 
 def drive(call: Call[T], transport: Transport) -> T:
@@ -116,6 +129,8 @@ class _Course:
         self._left_behind = False
         self._shown = False
         """Whether pieces of an answer were passed on, so that there can be no second try."""
+        self._decoder: Decoder | None = None
+        """What reads the streamed answer of this attempt."""
 
     def end(self) -> None:
         if not self._left_behind:
@@ -130,7 +145,7 @@ class _Course:
             outcome = await self._attempt(request)
             if isinstance(outcome, Response):
                 transport.pace.note(request.lane, outcome, now=transport.clock.now())
-            if self._shown or not should_retry(request, outcome):
+            if not self._may_repeat or not should_retry(request, outcome, told=self._problem):
                 return outcome
             wait_s = delay_s(
                 transport.retry, outcome, attempt=attempt, now=transport.clock.now(), random=transport.random
@@ -140,6 +155,15 @@ class _Course:
             _LOG.info("%s; attempt %d follows in %.1f s.", _told(outcome), attempt + 1, wait_s)
             await transport.clock.sleep(wait_s)
             attempt += 1
+
+    @property
+    def _may_repeat(self) -> bool:
+        watcher = self._transport.watcher
+        return not self._shown and (watcher is None or watcher.wanted)
+
+    @property
+    def _problem(self) -> bytes | None:
+        return None if self._decoder is None else self._decoder.problem
 
     async def _hold(self, request: Request) -> None:
         """Wait while the API has said that it takes nothing more."""
@@ -152,7 +176,8 @@ class _Course:
     async def _attempt(self, request: Request) -> Response | TransportError:
         headers = self._transport.keys.sign(request.auth)
         if request.decoder is not None:
-            request = msgspec.structs.replace(request, receive=self._receiver(request.decoder()))
+            self._decoder = request.decoder()
+            request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))
         sending = asyncio.ensure_future(self._transport.sender.send(request, headers))
         try:
             return await asyncio.shield(sending)
@@ -164,15 +189,14 @@ class _Course:
             raise
 
     def _receiver(self, decoder: Decoder) -> Callable[[bytes], bool]:
-        watch = self._transport.watch
+        watcher = self._transport.watcher
 
         def receive(data: bytes) -> bool:
             for piece in decoder.feed(data):
-                if watch is not None:
+                if watcher is not None:
                     self._shown = True
-                    if not watch(piece):
-                        return False
-            return not decoder.ended
+                    watcher.see(piece)
+            return not decoder.ended and (watcher is None or watcher.wanted)
 
         return receive
 

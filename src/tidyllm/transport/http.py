@@ -31,6 +31,8 @@ READ_AHEAD_BYTES = 64 * 1024
 """How much of an answer the network thread reads unasked; one that fits costs a single turn of the loop."""
 STREAM_TIME_MAX_S = 3600.0
 """How long a streamed answer may take in all: one that drips for ever is given up."""
+CLIENTS_MAX = 8
+"""Clients of pyreqwest that are kept: one for whole answers, and one for each timeout of streamed ones."""
 CLOSE_WAIT_S = 10.0
 SETTLE_WAIT_S = 1.0
 
@@ -161,6 +163,9 @@ class HttpClient:
 
     def _client(self, silence_s: float | None = None) -> Client:
         if silence_s not in self._clients:
+            if len(self._clients) == CLIENTS_MAX:
+                # The oldest but the one for whole answers; exchanges that are under way keep theirs.
+                del self._clients[next(known for known in self._clients if known is not None)]
             self._clients[silence_s] = connect(self._proxy, self._certificates, silence_s=silence_s)
         return self._clients[silence_s]
 

@@ -7,7 +7,7 @@ import msgspec
 from tidyllm.core.problem import read_problem
 from tidyllm.core.rate_limit import RateLimit, read_rate_limit
 from tidyllm.core.retry_after import retry_after_s
-from tidyllm.core.wire import Response
+from tidyllm.core.wire import Lane, Response
 
 PAUSE_MAX_S = 120.0
 """Longest pause that is kept for an API: what asks for more, as a quota of the day, is left to answer by itself."""
@@ -27,21 +27,23 @@ class Pace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[str, Seen] = {}
-        self._until: dict[str, float] = {}
+        self._seen: dict[Lane, Seen] = {}
+        self._until: dict[Lane, float] = {}
 
     @property
-    def seen(self) -> dict[str, Seen]:
-        """Return what each lane last told, by its name."""
+    def seen(self) -> dict[Lane, Seen]:
+        """Return what each lane last told."""
         with self._lock:
             return dict(self._seen)
 
-    def wait_s(self, lane: str | None, *, now: float) -> float:
+    def wait_s(self, lane: Lane | None, *, now: float) -> float:
         """Return how long a request of that lane should wait before it is sent, in seconds; `now` is since 1970."""
         with self._lock:
-            return 0.0 if lane is None else max(self._until.get(lane, now) - now, 0.0)
+            left_s = 0.0 if lane is None else self._until.get(lane, now) - now
+        # No longer than the longest pause, should the clock have been set back meanwhile.
+        return min(max(left_s, 0.0), PAUSE_MAX_S)
 
-    def note(self, lane: str | None, answer: Response, *, now: float) -> None:
+    def note(self, lane: Lane | None, answer: Response, *, now: float) -> None:
         """Take in what an answer says of limits."""
         if lane is None:
             return

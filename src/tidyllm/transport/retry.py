@@ -5,13 +5,15 @@ from collections.abc import Callable
 import msgspec
 
 from tidyllm.core.errors import AnswerTimeoutError, BodyTooLargeError, ConnectError, TransportError
-from tidyllm.core.problem import problem_in_success, read_problem
+from tidyllm.core.problem import Problem, problem_in_success, read_problem
 from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Repeat, Request, Response
 
 _TIMED_OUT = 408
 _TOO_MANY = 429
 _SERVER_FAULT = 500
+_ELSEWHERE = (424, 498)
+"""What Perplexity says of the model behind it, and Groq of its capacity: faults of servers as well."""
 
 _JITTER = 0.25
 
@@ -30,11 +32,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """An API that asks for a longer wait than this has answered for good: coming back sooner would only annoy it."""
 
 
-def should_retry(request: Request, outcome: Response | TransportError) -> bool:
-    """Return whether `outcome` may be followed by sending `request` again.
+def should_retry(request: Request, outcome: Response | TransportError, *, told: bytes | None = None) -> bool:
+    """Return whether `outcome` may be followed by sending `request` again; `told` is the error that a stream told of.
 
-    Tried again are a failed connection, a timeout, 408, 429 and 500 and above, within what `request.repeat` allows.
-    409 is not: it says that the state of a thing forbids this. `x-should-retry` overrides the status.
+    Tried again are a failed connection, a timeout, 408, 424, 429, 498 and 500 and above, within what `request.repeat`
+    allows. 409 is not: it says that the state of a thing forbids this. `x-should-retry` overrides the status.
     """
     if request.repeat is Repeat.NEVER:
         return False
@@ -42,14 +44,17 @@ def should_retry(request: Request, outcome: Response | TransportError) -> bool:
         if request.repeat is Repeat.IF_NOT_SENT:
             return isinstance(outcome, ConnectError)
         return not isinstance(outcome, BodyTooLargeError)
-    problem = problem_in_success(outcome.body) if outcome.ok else read_problem(outcome.body)
+    if told is not None or not outcome.ok:
+        problem: Problem | None = read_problem(outcome.body if told is None else told)
+    else:
+        problem = problem_in_success(outcome.body)
     if problem is None or problem.final:
         return False
     status = (problem.status or 0) if outcome.ok or problem.passing else outcome.status
     asked = outcome.headers.get("x-should-retry", "").lower()
     if asked == "false" or (request.repeat is Repeat.IF_NOT_SENT and status != _TOO_MANY):
         return False
-    return asked == "true" or status in (_TIMED_OUT, _TOO_MANY) or status >= _SERVER_FAULT
+    return asked == "true" or status in (_TIMED_OUT, _TOO_MANY, *_ELSEWHERE) or status >= _SERVER_FAULT
 
 
 def delay_s(

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tidyllm.core.errors import BadAnswerError
+from tidyllm import chat, claude
+from tidyllm.core.errors import BadAnswerError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, Turn, UserTurn
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Citation, Opaque, Outcome, Reply
@@ -139,3 +140,42 @@ def test_what_is_unknown_in_a_stream_passes() -> None:
     assert isinstance(reply, Reply)
     assert (reply.text, reply.finish, reply.tokens_out) == ("Hel", "stop", 3)
     assert reply.citations == (Citation(title="A", start=0, end=3),)
+
+
+def test_what_a_tool_of_the_servers_was_given_comes_in_pieces() -> None:
+    def piece(text: str) -> object:
+        delta = {"type": "input_json_delta", "partial_json": text}
+        return {"type": "content_block_delta", "index": 0, "delta": delta}
+
+    tool = {"type": "server_tool_use", "id": "t", "name": "web_search", "input": {}}
+    _, reply = fed(
+        {"type": "message_start", "message": {"model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": tool},
+        *map(piece, ["", '{"que', 'ry": "Zuse"}']),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": {**tool, "id": "u"}},
+        {"type": "content_block_stop", "index": 1},
+        {"type": "message_stop"},
+    )
+    assert isinstance(reply, Reply)
+    assert reply.opaque == Opaque("messages", [{**tool, "input": {"query": "Zuse"}}, {**tool, "id": "u"}])
+
+
+def test_a_tools_input_that_is_broken_is_a_problem() -> None:
+    delta = {"type": "input_json_delta", "partial_json": "{"}
+    _, problem = fed(
+        {"type": "content_block_delta", "index": 0, "delta": delta}, {"type": "content_block_stop", "index": 0}
+    )
+    assert isinstance(problem, bytes)
+
+
+def test_thoughts_longer_than_the_longest_answer_are_refused() -> None:
+    for params in ({"effort": "high"}, {"thoughts": True}):
+        with pytest.raises(SettingError, match="max_tokens=1000 must be more than that"):
+            chat("Hi", claude("claude-haiku-4-5", max_tokens=1000, **params), dry_run=True)
+    chat("Hi", claude("claude-haiku-4-5", max_tokens=20_000, effort="high"), dry_run=True)
+
+
+def test_what_a_user_says_in_a_header_goes_before_what_the_dialect_does() -> None:
+    shown = chat("Hi", claude("m", headers={"Anthropic-Version": "2099-01-01"}), dry_run=True)
+    assert [value for name, value in shown.headers if name.lower() == "anthropic-version"] == ["…"]

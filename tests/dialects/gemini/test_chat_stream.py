@@ -55,7 +55,7 @@ def test_signed_pieces_stay_as_they_were_signed() -> None:
         {"text": "Hel"},
         {"text": "lo", "thoughtSignature": "a"},
         {"text": "."},
-        {"functionCall": {"name": "f"}},
+        {"executableCode": {"code": "1"}},
         {"text": ""},
     ]
     decoder = fed(*(chunk(part) for part in parts))

@@ -9,7 +9,7 @@ import pytest
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import BadAnswerError, SettingError
 from tidyllm.core.params import Params
-from tidyllm.core.wire import Request, Response
+from tidyllm.core.wire import Lane, Request, Response
 from tidyllm.dialects.gemini.embed import EmbedContents
 from tidyllm.providers.gemini import gemini
 from tidyllm.testing import play
@@ -53,6 +53,14 @@ def test_extra_fields_are_said_of_each_text() -> None:
 def test_what_does_not_go_with_vectors_is_refused(params: Params) -> None:
     with pytest.raises(SettingError):
         next(EmbedContents().embed(SITE, ["a"], model="m", params=params))
+
+
+def test_the_length_of_the_vectors_can_be_asked_for() -> None:
+    request = next(EmbedContents().embed(SITE, ["a"], model="m", params=Params(dimensions=256)))
+    assert isinstance(request, Request)
+    assert isinstance(request.body, bytes)
+    assert json.loads(request.body)["requests"][0]["outputDimensionality"] == 256
+    assert request.lane == Lane("gemini", "m", SITE.base_url)
 
 
 def test_tokens_are_told_where_the_api_tells_them() -> None:

@@ -27,9 +27,9 @@ def test_parameters_of_chat_are_refused() -> None:
         next(OllamaEmbed().embed(SITE, ["a"], model="m", params=Params(temperature=0.0)))
 
 
-@pytest.mark.parametrize("vectors", [[], [[1.0]], [[1.0], [1.0, 2.0]]])
+@pytest.mark.parametrize("vectors", [[], [[1.0]], [[1.0], [1.0, 2.0]], [[], []]])
 def test_vectors_that_do_not_fit_the_texts_are_refused(vectors: object) -> None:
     call = OllamaEmbed().embed(SITE, ["a", "b"], model="m", params=Params())
     next(call)
-    with pytest.raises(BadAnswerError, match="for 2 texts"):
+    with pytest.raises(BadAnswerError, match="unusable vectors"):
         call.send(Response(status=200, body=json.dumps({"embeddings": vectors}).encode()))

@@ -69,6 +69,13 @@ def test_kept_tokens_are_read_however_they_are_called(fields: dict[str, object],
     assert usage(**fields).cached() == cached
 
 
+@pytest.mark.parametrize(
+    ("cost", "dollars"), [(0.5, 0.5), (0, 0), ({"total_cost": 0.01}, None), ("1", None), (True, None)]
+)
+def test_a_cost_that_is_no_sum_is_unknown(cost: object, dollars: float | None) -> None:
+    assert usage(cost=cost).dollars() == dollars
+
+
 @pytest.mark.parametrize("content", [[1], [{"text": 1}], 1])
 def test_a_content_of_another_shape_is_a_bad_answer(content: object) -> None:
     body = json.dumps({"choices": [{"message": {"content": content}}]}).encode()

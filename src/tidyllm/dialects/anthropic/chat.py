@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from tidyllm.core.errors import BadAnswerError
+from tidyllm.core.errors import BadAnswerError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
@@ -40,8 +40,6 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/v1/messages"
     version: str = "2023-06-01"
     """The version of the API: newer ones refuse more."""
-    rules: Rules = {}
-    """Where its parameters differ from the standard."""
     families: tuple[Family, ...] = ()
     """Models that differ; each must be told a `max_tokens`, which the API demands."""
     api: str = "messages"
@@ -65,8 +63,9 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
             fixed["system"] = conversation.system
         if streamed:
             fixed["stream"] = True
-        rules = {**STANDARD, **self.rules}
-        return request_body(fixed, params, model=model, rules=rules, families=self.families)
+        body = request_body(fixed, params, model=model, rules=STANDARD, families=self.families)
+        _check_budget(body, model=model)
+        return body
 
     def read(self, body: bytes) -> Reply:
         """Return what a successful answer says. Raises BadAnswerError when it is not as documented."""
@@ -106,6 +105,17 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
             # A text of nothing is refused, and there is nothing to be told of it; spec/anthropic 2.
             elif turn.text.strip():
                 yield {"role": "assistant", "content": turn.text}
+
+
+def _check_budget(body: Mapping[str, object], *, model: str) -> None:
+    """Refuse a longest answer that leaves nothing beside the thoughts; spec/anthropic 2d."""
+    thinking, longest = body.get("thinking"), body.get("max_tokens")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    if isinstance(budget, int) and isinstance(longest, int) and budget >= longest:
+        raise SettingError(
+            f"{model} is to think for up to {budget:,} tokens, and max_tokens={longest} must be more than that: raise"
+            " max_tokens=, or lower effort=."
+        )
 
 
 def _is_opaque(blocks: list[Block]) -> bool:

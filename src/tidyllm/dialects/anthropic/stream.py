@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Reply
-from tidyllm.dialects.events import ServerEvents
+from tidyllm.dialects.events import PieceDecoder, ServerEvents
 
 _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 """Which field of its block each kind of delta adds to."""
@@ -23,31 +22,27 @@ class Event(msgspec.Struct, frozen=True):
     usage: dict[str, object] = {}
 
 
-class EventDecoder:
+class EventDecoder(PieceDecoder):
     """Reads the events of one answer."""
 
     def __init__(self, read: Callable[[bytes], Reply]) -> None:
-        self._read = read
-        self._events = ServerEvents()
+        super().__init__(read, take=self._take, splitter=ServerEvents())
         self._message: dict[str, object] = {}
         self._usage: dict[str, object] = {}
         self._blocks: dict[int, dict[str, object]] = {}
+        self._inputs: dict[int, str] = {}
+        """What a tool is given, in JSON that comes in pieces."""
         self._stopped = False
-        self.problem: bytes | None = None
 
     @property
     def ended(self) -> bool:
         """Return whether nothing more is to come."""
-        return self._stopped or self.problem is not None
+        return self._stopped or super().ended
 
     @property
     def whole(self) -> bool:
         """Return whether the message came to its end."""
         return self._stopped
-
-    def feed(self, data: bytes) -> list[str]:
-        """Return the pieces of text that these bytes complete."""
-        return [piece for event in self._events.feed(data) if not self.ended and (piece := self._take(event))]
 
     def reply(self) -> Reply:
         """Return the answer that came."""
@@ -55,11 +50,7 @@ class EventDecoder:
         return self._read(msgspec.json.encode({**self._message, "usage": self._usage, "content": content}))
 
     def _take(self, data: bytes) -> str:
-        try:
-            event = msgspec.json.decode(data, type=Event)
-        except UNREADABLE:
-            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {data[:200]!r}"})
-            return ""
+        event = msgspec.json.decode(data, type=Event)
         if event.type == "error":
             self.problem = data
         elif event.type == "message_start":
@@ -68,7 +59,9 @@ class EventDecoder:
         elif event.type == "content_block_start":
             self._blocks[event.index] = dict(event.content_block)
         elif event.type == "content_block_delta":
-            return self._add(self._blocks.setdefault(event.index, {"type": "text"}), event.delta)
+            return self._add(event.index, event.delta)
+        elif event.type == "content_block_stop" and (told := self._inputs.pop(event.index, "")):
+            self._blocks[event.index]["input"] = msgspec.json.decode(told)
         elif event.type == "message_delta":
             self._message = self._message | event.delta
             self._count(event.usage)
@@ -81,7 +74,8 @@ class EventDecoder:
         if isinstance(usage, dict):
             self._usage |= {name: value for name, value in usage.items() if value is not None}
 
-    def _add(self, block: dict[str, object], delta: dict[str, object]) -> str:
+    def _add(self, index: int, delta: dict[str, object]) -> str:
+        block = self._blocks.setdefault(index, {"type": "text"})
         field = _DELTAS.get(str(delta.get("type")))
         if field is not None and isinstance(text := delta.get(field), str):
             block[field] = f"{block.get(field) or ''}{text}"
@@ -89,4 +83,6 @@ class EventDecoder:
         if delta.get("type") == "citations_delta":
             before = block.get("citations")
             block["citations"] = [*(before if isinstance(before, list) else []), delta.get("citation")]
+        elif delta.get("type") == "input_json_delta":
+            self._inputs[index] = f"{self._inputs.get(index, '')}{delta.get('partial_json') or ''}"
         return ""

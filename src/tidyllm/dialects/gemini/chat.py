@@ -38,8 +38,6 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str = "/v1beta/models:generateContent"
     """What stands for this API; nothing is sent there, for its URLs name the model."""
-    rules: Rules = {}
-    """Where its parameters differ from the standard."""
     families: tuple[Family, ...] = ()
     api: str = "generate_content"
 
@@ -63,8 +61,7 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
         if conversation.system is not None:
             fixed["systemInstruction"] = {"parts": [{"text": conversation.system}]}
         fixed["contents"] = list(self._contents(conversation))
-        rules = {**STANDARD, **self.rules}
-        return request_body(fixed, params, model=bare(model), rules=rules, families=self.families)
+        return request_body(fixed, params, model=bare(model), rules=STANDARD, families=self.families)
 
     def read(self, body: bytes) -> Reply:
         """Return what a successful answer says; that the prompt was blocked is an answer.

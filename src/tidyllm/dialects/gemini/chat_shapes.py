@@ -26,6 +26,7 @@ FILTERS = (
 _FINISHES: Mapping[str, str] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     **dict.fromkeys(FILTERS, "content_filter"),
 }
 _UNSPECIFIED = "_UNSPECIFIED"
@@ -110,13 +111,16 @@ class Candidate(msgspec.Struct, frozen=True, rename="camel"):
         return "".join(said(part) or "" for part in self.parts() if is_thought(part)) or None
 
     def is_signed(self) -> bool:
-        """Return whether a piece holds what the model wants back."""
-        return any(part.get("thoughtSignature") for part in self.parts())
+        """Return whether a piece holds what the model wants back; one that waits for a tool's result is no answer."""
+        return any(part.get("thoughtSignature") for part in self.parts()) and not self._calls()
+
+    def _calls(self) -> bool:
+        return any("functionCall" in part for part in self.parts())
 
     def finish(self) -> str | None:
         """Return why it ended; that it calls a tool is told by its pieces alone."""
         reason = told(self.finish_reason)
-        if reason == "STOP" and any("functionCall" in part for part in self.parts()):
+        if reason == "STOP" and self._calls():
             return "tool_calls"
         return None if reason is None else _FINISHES.get(reason, reason)
 

@@ -5,9 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Reply
-from tidyllm.dialects.events import ServerEvents
+from tidyllm.dialects.events import PieceDecoder, ServerEvents
 from tidyllm.dialects.gemini.chat_shapes import (
     Candidate,
     Content,
@@ -27,19 +26,12 @@ T = TypeVar("T")
 _MERE_TEXT = frozenset({"text", "thought"})
 
 
-class ChunkDecoder:
+class ChunkDecoder(PieceDecoder):
     """Reads the chunks of one answer, each of them a small answer; nothing marks the last but the stream's end."""
 
     def __init__(self, read: Callable[[bytes], Reply]) -> None:
-        self._read = read
-        self._events = ServerEvents()
+        super().__init__(read, take=self._take, splitter=ServerEvents())
         self._said = Generated()
-        self.problem: bytes | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Return whether nothing more is to come."""
-        return self.problem is not None
 
     @property
     def whole(self) -> bool:
@@ -47,20 +39,12 @@ class ChunkDecoder:
         candidate = self._said.candidate() or Candidate()
         return told(candidate.finish_reason) is not None or self._said.refusal() is not None
 
-    def feed(self, data: bytes) -> list[str]:
-        """Return the pieces of text that these bytes complete."""
-        return [piece for event in self._events.feed(data) if not self.ended and (piece := self._take(event))]
-
     def reply(self) -> Reply:
         """Return the answer that came."""
         return self._read(msgspec.json.encode(self._said))
 
     def _take(self, event: bytes) -> str:
-        try:
-            chunk = msgspec.json.decode(event, type=Generated)
-        except UNREADABLE:
-            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {event[:200]!r}"})
-            return ""
+        chunk = msgspec.json.decode(event, type=Generated)
         if chunk.error:
             self.problem = msgspec.json.encode({"error": chunk.error})
             return ""

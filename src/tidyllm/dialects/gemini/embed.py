@@ -7,13 +7,16 @@ import msgspec
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import BadAnswerError
 from tidyllm.core.params import Params
-from tidyllm.core.rules import request_body
+from tidyllm.core.rules import Rule
 from tidyllm.core.wire import Call, Request
 from tidyllm.dialect import Site
+from tidyllm.dialects.embedding import embedding_body, fitting
 from tidyllm.dialects.errors import decode, success
 from tidyllm.dialects.gemini.chat_shapes import Usage
 from tidyllm.dialects.gemini.names import bare, resource, url_path
 from tidyllm.dialects.vectors import packed
+
+_DIMENSIONS = Rule(field="outputDimensionality", low=128, high=3072)
 
 
 class Embedding(msgspec.Struct, frozen=True):
@@ -33,6 +36,8 @@ class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
     """The API that takes several texts at once; each is a request in the request."""
 
     inputs_max: int = 100
+    bytes_max: int = 300_000
+    """How many bytes they may have; a text takes up to 2,048 tokens, and 4 MB were too much."""
 
     def embed(self, site: Site, texts: Sequence[str], *, model: str, params: Params) -> Call[Embeddings]:
         """Return one vector a text, in their order; fields of `extra=` are said of each text.
@@ -45,16 +50,18 @@ class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
             headers=(*site.headers, ("content-type", "application/json")),
             body=msgspec.json.encode({"requests": [_request(text, model=model, params=params) for text in texts]}),
             auth=site.auth,
+            lane=site.lane(bare(model)),
             timeout_s=site.timeout_s,
         )
         body = success(response, site)
         said = decode(body, EmbeddingList, site=site)
-        vectors = tuple(packed(one.values) for one in said.embeddings or [] if one.values)
-        if len(vectors) != len(texts):
-            raise BadAnswerError(f"{site.provider} gave {len(vectors)} vectors for {len(texts)} texts.", body=body)
+        try:
+            vectors = fitting([packed(one.values or ()) for one in said.embeddings or []], texts=len(texts))
+        except ValueError as fault:
+            raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
         return Embeddings(vectors=vectors, tokens_in=(said.usage_metadata or Usage()).prompt_token_count)
 
 
 def _request(text: str, *, model: str, params: Params) -> dict[str, object]:
     fixed = {"model": resource(model), "content": {"parts": [{"text": text}]}}
-    return request_body(fixed, params, model=bare(model), rules={})
+    return embedding_body(fixed, params, model=bare(model), dimensions=_DIMENSIONS)

@@ -11,7 +11,7 @@ from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Likely, Reply, TokenLikelihood
 from tidyllm.core.rules import Family, Rule, Rules, request_body
 from tidyllm.dialect import Site
-from tidyllm.dialects.events import JsonLines
+from tidyllm.dialects.events import JsonLines, PieceDecoder
 
 STANDARD: Rules = {
     "temperature": Rule(field="options.temperature", low=0),
@@ -94,41 +94,31 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
         return LineDecoder(self.read)
 
 
-class LineDecoder:
+class LineDecoder(PieceDecoder):
     """Reads the lines of one answer, and puts them together into the one that they are pieces of."""
 
     def __init__(self, read: Callable[[bytes], Reply]) -> None:
-        self._read = read
-        self._lines = JsonLines()
+        super().__init__(read, take=self._take, splitter=JsonLines())
         self._last: dict[str, object] = {}
         self._said = {"content": "", "thinking": ""}
         self._logprobs: list[object] = []
-        self.problem: bytes | None = None
 
     @property
     def ended(self) -> bool:
         """Return whether nothing more is to come."""
-        return self.whole or self.problem is not None
+        return self.whole or super().ended
 
     @property
     def whole(self) -> bool:
         """Return whether the model has finished."""
         return self._last.get("done") is True
 
-    def feed(self, data: bytes) -> list[str]:
-        """Return the pieces of text that these bytes complete."""
-        return [piece for line in self._lines.feed(data) if not self.ended and (piece := self._take(line))]
-
     def reply(self) -> Reply:
         """Return the answer that came."""
         return self._read(msgspec.json.encode({**self._last, "message": self._said, "logprobs": self._logprobs}))
 
     def _take(self, line: bytes) -> str:
-        try:
-            piece = msgspec.json.decode(line, type=_Piece)
-        except UNREADABLE:
-            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {line[:200]!r}"})
-            return ""
+        piece = msgspec.json.decode(line, type=_Piece)
         if piece.error:
             self.problem = line
             return ""

@@ -101,7 +101,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             tokens_out=usage.completion_tokens,
             tokens_cached=usage.cached(),
             tokens_reasoning=usage.reasoning(),
-            cost=usage.cost,
+            cost=usage.dollars(),
             logprobs=choice.likelihoods(),
             id=said.id or None,
             request_id=said.request_id(),

@@ -67,7 +67,7 @@ class Message(msgspec.Struct, frozen=True):
     annotations: list[Annotation] | None = None
     reasoning_content: object = None
     reasoning: object = None
-    reasoning_details: list[dict[str, object]] | None = None
+    reasoning_details: object = None
 
     def parts(self) -> list[Part]:
         """Return the content's pieces, where it has pieces."""
@@ -141,7 +141,12 @@ class Usage(msgspec.Struct, frozen=True):
     prompt_token_details: InputDetails | None = None
     num_cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
-    cost: float | None = None
+    cost: object = None
+    """An object of several sums at Perplexity's former API; spec/perplexity 4."""
+
+    def dollars(self) -> float | None:
+        """Return what the answer cost, where that is told as one sum."""
+        return self.cost if isinstance(self.cost, float | int) and not isinstance(self.cost, bool) else None
 
     def cached(self) -> int | None:
         """Return how many of the prompt's tokens had been kept."""

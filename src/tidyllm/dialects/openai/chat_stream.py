@@ -5,9 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Reply
-from tidyllm.dialects.events import DONE, ServerEvents
+from tidyllm.dialects.events import DONE, PieceDecoder, ServerEvents
 from tidyllm.dialects.openai.chat_shapes import Part
 
 _Detail: TypeAlias = dict[str, object]
@@ -66,12 +65,11 @@ class Chunk(msgspec.Struct, frozen=True):
         return msgspec.json.encode({"error": error}) if error else None
 
 
-class ChunkDecoder:
+class ChunkDecoder(PieceDecoder):
     """Reads the chunks of one answer; only the first choice counts, for no other is asked for."""
 
     def __init__(self, read: Callable[[bytes], Reply]) -> None:
-        self._read = read
-        self._events = ServerEvents()
+        super().__init__(read, take=self._take, splitter=ServerEvents())
         self._done = False
         self._finish: str | None = None
         self._parts: list[Part] = []
@@ -82,21 +80,16 @@ class ChunkDecoder:
         self._details: list[_Detail] = []
         self._logprobs: list[object] = []
         self._rest: dict[str, object] = {}
-        self.problem: bytes | None = None
 
     @property
     def ended(self) -> bool:
         """Return whether nothing more is to come."""
-        return self._done or self.problem is not None
+        return self._done or super().ended
 
     @property
     def whole(self) -> bool:
         """Return whether the model has finished; some servers do not say `[DONE]` besides."""
         return self._finish is not None
-
-    def feed(self, data: bytes) -> list[str]:
-        """Return the pieces of text that these bytes complete."""
-        return [piece for event in self._events.feed(data) if not self.ended and (piece := self._take(event))]
 
     def reply(self) -> Reply:
         """Return the answer that came."""
@@ -112,11 +105,7 @@ class ChunkDecoder:
         if event == DONE:
             self._done = True
             return ""
-        try:
-            chunk = msgspec.json.decode(event, type=Chunk)
-        except UNREADABLE:
-            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {event[:200]!r}"})
-            return ""
+        chunk = msgspec.json.decode(event, type=Chunk)
         self.problem = chunk.problem(event)
         if self.problem is not None:
             return ""

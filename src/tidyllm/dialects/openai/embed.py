@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from tidyllm.core.embeddings import Embeddings
-from tidyllm.core.errors import BadAnswerError, SettingError
+from tidyllm.core.errors import BadAnswerError
 from tidyllm.core.params import Params
-from tidyllm.core.rules import Family, Fields, Rule, request_body
+from tidyllm.core.rules import Family, Fields, Rule
 from tidyllm.core.wire import MIB, Call, Request
 from tidyllm.dialect import Site
+from tidyllm.dialects.embedding import embedding_body, fitting
 from tidyllm.dialects.errors import decode, success
 from tidyllm.dialects.vectors import from_base64_floats, from_base64_int8, packed
 
 _BODY_BYTES_MAX = 256 * MIB
 """2,048 vectors of 4,096 numbers are 90 MiB when they are written as decimal figures."""
-_TAKEN = ("dimensions", "model_family", "extra")
 _READERS: Mapping[str, Callable[[str], bytes]] = {"base64_int8": from_base64_int8}
 """What reads a text in place of numbers, by the encoding that was asked for, unless it holds floats."""
 
@@ -26,6 +26,9 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/embeddings"
     inputs_max: int = 2048
     """How many texts one request may hold."""
+    bytes_max: int = 300_000
+    """How many bytes they may have: a text has no more tokens than bytes. OpenAI takes 300,000 tokens at once, and the
+    120,000 of others are seldom passed by so much text; spec/openai-chat 7, voyage 2, perplexity 5."""
     encoding: str = "base64"
     """How the vectors are asked for: `base64`, a quarter of the size; `base64_int8`; or `float`, figures."""
     dimensions_field: str | None = "dimensions"
@@ -46,7 +49,7 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
             headers=(*site.headers, ("content-type", "application/json")),
             body=msgspec.json.encode(self._body(texts, model=model, params=params)),
             auth=site.auth,
-            lane=f"{site.provider}/{model}",
+            lane=site.lane(model),
             timeout_s=site.timeout_s,
             body_bytes_max=_BODY_BYTES_MAX,
         )
@@ -59,14 +62,11 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
         return Embeddings(vectors=vectors, model=said.model or None, tokens_in=(said.usage or _Usage()).tokens())
 
     def _body(self, texts: Sequence[str], *, model: str, params: Params) -> dict[str, object]:
-        for name, value in msgspec.structs.asdict(params).items():
-            if value is not None and name not in _TAKEN:
-                raise SettingError(f"embed takes no {name}=. It takes: dimensions, extra.")
         rule = Rule(field=self.dimensions_field, low=1)
         if self.dimensions_field is None:
             rule = Rule(refusal="Its vectors have the length that the model gives them.")
         fixed = {"model": model, "input": texts, "encoding_format": self.encoding, **self.fixed}
-        return request_body(fixed, params, model=model, rules={"dimensions": rule}, families=self.families)
+        return embedding_body(fixed, params, model=model, dimensions=rule, families=self.families)
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -95,15 +95,10 @@ class _Answer(msgspec.Struct, frozen=True):
 
 def _ordered(items: Sequence[_Item], *, count: int, read: Callable[[str], bytes]) -> tuple[bytes, ...]:
     """Return the vectors in the order of their texts. Raises ValueError where they do not fit the texts."""
-    if len(items) != count:
-        raise ValueError(f"there are {len(items)} for {count} texts")
     vectors: dict[int, bytes] = {}
     for place, item in enumerate(items):
         index = place if item.index is None else item.index
         vectors[index] = read(item.embedding) if isinstance(item.embedding, str) else packed(item.embedding)
-    if sorted(vectors) != list(range(count)):
+    if len(items) == count and sorted(vectors) != list(range(count)):
         raise ValueError("they do not say which text each of them stands for")
-    lengths = {len(vector) for vector in vectors.values()}
-    if len(lengths) > 1 or 0 in lengths:
-        raise ValueError("they are not all of one length, or empty")
-    return tuple(vectors[index] for index in range(count))
+    return fitting([vectors[index] for index in sorted(vectors)], texts=count)

@@ -154,5 +154,5 @@ def _finish(said: ResponseObject, output: Output) -> str | None:
 _FAILED = ("failed", "cancelled")
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 """Kinds of items that wait for the user's side."""
-_REASONS = {"max_output_tokens": "length"}
+_REASONS = {"max_output_tokens": "length", "max_messages": "length"}
 _STATUSES = {"completed": "stop"}

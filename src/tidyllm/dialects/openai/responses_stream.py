@@ -5,9 +5,8 @@ from typing import TypeGuard
 
 import msgspec
 
-from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Reply
-from tidyllm.dialects.events import DONE, ServerEvents
+from tidyllm.dialects.events import DONE, PieceDecoder, ServerEvents
 
 _ENDS = {
     "response.completed": "completed",
@@ -51,27 +50,21 @@ class Event(msgspec.Struct, frozen=True):
         return msgspec.json.encode({"error": error}) if error is not None else None
 
 
-class EventDecoder:
+class EventDecoder(PieceDecoder):
     """Reads the events of one answer."""
 
     def __init__(self, read: Callable[[bytes], Reply]) -> None:
-        self._read = read
-        self._events = ServerEvents()
+        super().__init__(read, take=self._take, splitter=ServerEvents())
         self._done = False
         self._pieces: list[str] = []
         self._items: list[dict[str, object]] = []
         self._told: dict[str, object] = {}
         self.whole = False
-        self.problem: bytes | None = None
 
     @property
     def ended(self) -> bool:
         """Return whether nothing more is to come."""
-        return self._done or self.whole or self.problem is not None
-
-    def feed(self, data: bytes) -> list[str]:
-        """Return the pieces of text that these bytes complete."""
-        return [piece for event in self._events.feed(data) if not self.ended and (piece := self._take(event))]
+        return self._done or self.whole or super().ended
 
     def reply(self) -> Reply:
         """Return the answer that came. Raises BadAnswerError where it is none."""
@@ -81,11 +74,7 @@ class EventDecoder:
         if data == DONE:
             self._done = True
             return ""
-        try:
-            event = msgspec.json.decode(data, type=Event)
-        except UNREADABLE:
-            self.problem = msgspec.json.encode({"error": f"A piece of the stream is broken: {data[:200]!r}"})
-            return ""
+        event = msgspec.json.decode(data, type=Event)
         self.problem = event.problem()
         if event.type == _TEXT and isinstance(event.delta, str):
             self._pieces.append(event.delta)

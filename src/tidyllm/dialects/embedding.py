@@ -1,0 +1,31 @@
+"""What all APIs for embeddings share: which parameters go with vectors, and whether vectors fit their texts."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tidyllm.core.errors import SettingError
+from tidyllm.core.params import Params
+from tidyllm.core.rules import Family, Rule, request_body
+
+_TAKEN = ("dimensions", "model_family", "extra")
+
+
+def embedding_body(
+    fixed: Mapping[str, object], params: Params, *, model: str, dimensions: Rule, families: tuple[Family, ...] = ()
+) -> dict[str, object]:
+    """Return a request's body. Raises SettingError for a parameter that does not go with vectors."""
+    for name, value in msgspec.structs.asdict(params).items():
+        if value is not None and name not in _TAKEN:
+            raise SettingError(f"embed takes no {name}=. It takes: dimensions, extra.")
+    return request_body(fixed, params, model=model, rules={"dimensions": dimensions}, families=families)
+
+
+def fitting(vectors: Sequence[bytes], *, texts: int) -> tuple[bytes, ...]:
+    """Return the vectors, if there is one for each text, all of one length. Raises ValueError."""
+    if len(vectors) != texts:
+        raise ValueError(f"there are {len(vectors)} for {texts} texts")
+    lengths = {len(vector) for vector in vectors}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError("they are not all of one length, or empty")
+    return tuple(vectors)
