@@ -69,7 +69,7 @@ def test_an_answer_that_tells_nothing_changes_nothing() -> None:
     assert (pace.wait_s(LANE, now=NOW), pace.seen) == (0.0, {})
 
 
-def test_calls_wait_for_each_others_pause() -> None:
+def test_calls_wait_for_each_others_pause(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
 
     class Api:
@@ -88,6 +88,8 @@ def test_calls_wait_for_each_others_pause() -> None:
     def call() -> Call[int]:
         return (yield Request(method="GET", url="http://a.example", lane=LANE)).status
 
+    caplog.set_level("INFO", logger="tidyllm")
+
     async def main() -> None:
         transport = Transport(sender=api, clock=clock, retry=RetryPolicy(attempts_max=1))
         await adrive(call(), transport)
@@ -95,6 +97,7 @@ def test_calls_wait_for_each_others_pause() -> None:
         await asyncio.to_thread(clock.wait_for_sleepers, 1)
         clock.advance(10)
         await second
+        assert "openai/m takes nothing more for 10.0 s." in caplog.text
 
     api = Api()
     asyncio.run(main())
