@@ -186,7 +186,7 @@ def test_a_provider_that_was_not_called_says_so() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 def test_a_time_that_is_none_is_refused(seconds: float) -> None:
-    with pytest.raises(SettingError, match="timeout_s= must be above 0"):
+    with pytest.raises(SettingError, match="timeout_s= must be a number above 0"):
         openai(timeout_s=seconds)
 
 
@@ -226,3 +226,45 @@ def test_a_whole_number_and_numbers_of_other_libraries_are_numbers() -> None:
     assert (params.temperature, params.top_p, params.stop, params.logprobs) == (0.0, 0.5, ("a",), None)
     assert isinstance(params.temperature, float)
     assert openai(logprobs=True).params.logprobs == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"api_key": 123}, "api_key= must be a text"),
+        ({"headers": [("a", "b")]}, "headers= must be names and values"),
+        ({"headers": {"a": None}}, "'a' has something else"),
+        ({"timeout_s": "5"}, "timeout_s= must be a number"),
+        ({"timeout_s": 1e300}, "timeout_s= must be a number"),
+        ({"base_url": 5}, "base_url= must be a text"),
+        ({"stop": "\ud800"}, "stop= holds half a character"),
+        ({"model": "\ud800"}, "name holds half a character"),
+        ({"model": 5}, "name must be a text"),
+        ({"temperature": float("inf")}, "temperature= cannot be inf"),
+        ({"extra": {"a": [{"b": float("nan")}]}}, "infinite, or none at all"),
+        ({"extra": {"a": object()}}, "cannot be written as JSON"),
+    ],
+)
+def test_what_no_request_can_hold_is_refused_at_once(options: dict[str, object], told: str) -> None:
+    make: Callable[..., Model] = openai
+    with pytest.raises(SettingError, match=told):
+        make(**options)
+
+
+def test_what_is_no_provider_is_refused() -> None:
+    with pytest.raises(SettingError, match="A provider is wanted"):
+        resolve_model(None)  # type: ignore[arg-type]
+
+
+def test_null_is_a_value_of_a_field_of_one_s_own() -> None:
+    assert openai(extra={"a": None}).params.extra == {"a": None}
+
+
+def test_models_can_be_kept_in_a_set() -> None:
+    assert len({openai("m"), openai("m"), openai("n"), openai("m", temperature=0)}) == 3
+
+
+def test_a_provider_that_cannot_be_loaded_says_whose_it_is(tmp_path: Path) -> None:
+    code = "from tidyllm.provider import find_provider; find_provider('acme')"
+    done = with_acme(tmp_path, code, names="acme = acme_modles:acme")
+    assert "The provider 'acme' of an installed package cannot be loaded from acme_modles:acme" in done.stderr

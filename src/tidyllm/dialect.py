@@ -34,6 +34,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 600.0
     """For each exchange; for a stream, for each silence."""
 
+    def says(self, *headers: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return a request's headers: the user's own, and these where they do not say otherwise."""
+        own = {name.lower() for name, _ in self.headers}
+        return (*self.headers, *(header for header in headers if header[0] not in own))
+
     def lane(self, model: str) -> Lane:
         """Return whose limits the requests to a model count against."""
         return Lane(self.provider, model, self.base_url)

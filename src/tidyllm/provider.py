@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from tidyllm.core.auth import Auth, Key
+from tidyllm.core.auth import Auth, Hidden, Key
 from tidyllm.core.errors import SettingError
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.params import Effort, Params
@@ -20,6 +20,7 @@ from tidyllm.core.url import checked_base_url, host_url
 from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect, Site
 
 _DECLARATIONS = "tidyllm.providers"
+TIMEOUT_S_MAX = 30 * 86_400
 _PARAMS = frozenset(Params.__struct_fields__)
 
 
@@ -126,17 +127,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             hint = _nearest(unknown[0], [*Options.__annotations__])
             raise SettingError(f"{self.name}() has no option {unknown[0]!r}.{hint}")
-        key, timeout_s = options.get("api_key"), options.get("timeout_s")
-        if timeout_s is not None and not 0 < timeout_s < math.inf:
-            raise SettingError(f"timeout_s= must be above 0 seconds, not {timeout_s}.")
+        key, base_url = options.get("api_key"), options.get("base_url")
+        if key is not None and not (isinstance(key, str) or callable(key)):
+            raise SettingError(f"api_key= must be a text, or a function that returns one, not {type(key).__name__}.")
+        if base_url is not None and not isinstance(base_url, str):
+            raise SettingError(f"base_url= must be a text, not {type(base_url).__name__}.")
         return Model(
             provider=self,
-            name=model,
+            name=None if model is None else _sendable(model, called="The model's name"),
             params=_params(options),
-            base_url=checked_base_url(options.get("base_url") or self._base_url()),
-            headers=tuple((name, Secret(value)) for name, value in (options.get("headers") or {}).items()),
+            base_url=checked_base_url(base_url or self._base_url()),
+            headers=_headers(options.get("headers")),
             key=None if key is None else Secret(key),
-            timeout_s=timeout_s,
+            timeout_s=_seconds(options.get("timeout_s")),
             api=self._checked_api(options.get("api")),
         )
 
@@ -187,9 +190,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def site(self) -> Site:
         """Return where its requests go; it holds the values of `headers`, so it is not for showing."""
-        headers = tuple((name, str(secret.value)) for name, secret in self.headers)
+        headers = tuple((name, Hidden(secret.value)) for name, secret in self.headers)
         site = Site(provider=self.provider.name, base_url=self.base_url, auth=self.provider.auth, headers=headers)
         return site if self.timeout_s is None else msgspec.structs.replace(site, timeout_s=self.timeout_s)
+
+    def __hash__(self) -> int:
+        return hash((self.provider.name, self.name, self.base_url))
 
     def __repr__(self) -> str:
         given = [] if self.chat_name is None else [repr(self.chat_name)]
@@ -231,7 +237,11 @@ def find_provider(name: str) -> Provider:
         added = {entry.name: entry for entry in entry_points(group=_DECLARATIONS)}
         if name not in added:
             raise SettingError(f"There is no provider {name!r}.{_nearest(name, [*ours, *added])}")
-        found = added[name].load()
+        try:
+            found = added[name].load()
+        except Exception as fault:  # whatever a foreign module does
+            place = f"{name!r} of an installed package cannot be loaded from {added[name].value}"
+            raise SettingError(f"The provider {place}: {fault!r}.") from fault
     if not isinstance(found, Provider):
         raise SettingError(f"What an installed package adds as the provider {name!r} is none: {found!r}.")
     return found
@@ -251,6 +261,8 @@ def resolve_model(given: Model | str) -> Model:
         return given
     if isinstance(given, Provider):
         raise SettingError(f"Call the provider to get a model of it: {given.name}().")
+    if not isinstance(given, str):
+        raise SettingError(f"A provider is wanted, as openai() or 'openai/model-name', not {type(given).__name__}.")
     provider, _, name = given.partition("/")
     return find_provider(provider)(name or None)
 
@@ -272,8 +284,41 @@ def _params(options: Options) -> Params:
         params = msgspec.convert(given, Params)
     except msgspec.ValidationError as fault:
         raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    for text in params.stop or ():
+        _sendable(text, called="A text of stop=")
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingError(f"{name}= cannot be {value}.")
     _check_extra(params.extra)
     return params
+
+
+def _headers(given: object) -> tuple[tuple[str, Secret], ...]:
+    if not isinstance(given or {}, Mapping):
+        raise SettingError(f"headers= must be names and values, as {{'x-team': 'a'}}, not {type(given).__name__}.")
+    pairs = dict(given or {}).items()  # type: ignore[call-overload]
+    if odd := [name for name, value in pairs if not (isinstance(name, str) and isinstance(value, str))]:
+        raise SettingError(f"headers= must have texts as names and values; {odd[0]!r} has something else.")
+    return tuple((name, Secret(value)) for name, value in pairs)
+
+
+def _seconds(given: object) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, float | int) or not 0 < given <= TIMEOUT_S_MAX:
+        raise SettingError(f"timeout_s= must be a number above 0 and up to {TIMEOUT_S_MAX:,} seconds, not {given!r}.")
+    return given
+
+
+def _sendable(text: object, *, called: str) -> str:
+    """Return a text. Raises SettingError for what is none, or what no request can hold."""
+    if not isinstance(text, str):
+        raise SettingError(f"{called} must be a text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        raise SettingError(f"{called} holds half a character, which cannot be sent: {fault}.") from fault
+    return text
 
 
 def _plain(value: object) -> object:
@@ -286,6 +331,17 @@ def _plain(value: object) -> object:
 def _check_extra(extra: Mapping[str, object]) -> None:
     for name, value in extra.items():
         try:
-            msgspec.json.encode({name: value})
+            written = msgspec.json.encode({name: value})
+            if b"null" in written and _holds_no_number(value):
+                raise TypeError("a number in it is infinite, or none at all")
         except (TypeError, UnicodeEncodeError, RecursionError) as fault:
             raise SettingError(f"extra= holds a field {name!r} that cannot be written as JSON: {fault}.") from fault
+
+
+def _holds_no_number(value: object) -> bool:
+    """Whether a number in it has no figures: JSON would have null in its place."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_no_number, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_no_number, value))
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,13 +1,14 @@
 """How the verbs reach the network, and what is put in its place."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.client.fake_api import FakeApi
-from tidyllm import list_batches, openai, using
+from tidyllm import chat, list_batches, openai, using
 from tidyllm.client.calls import transport_for
-from tidyllm.core.errors import MissingKeyError
+from tidyllm.core.errors import MissingKeyError, SettingError
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.drive import Transport
 from tidyllm.transport.keys import Keys
@@ -67,3 +68,29 @@ def test_what_is_put_in_place_ends_with_its_block_and_is_not_seen_by_others() ->
 
     assert asyncio.run(both()) == [api, other]
     assert transport_for(openai()).sender is BACKGROUND
+
+
+def test_what_is_put_in_place_holds_in_threads_too() -> None:
+    api = FakeApi()
+    with using(api), ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: transport_for(openai()).sender, range(4))) == [api] * 4
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(lambda: transport_for(openai()).sender).result() is BACKGROUND
+
+
+def test_what_cannot_send_is_not_put_in_place() -> None:
+    with pytest.raises(SettingError, match="using takes a sender"), using(None):  # type: ignore[arg-type]
+        pytest.fail("it was taken")
+
+
+def test_a_header_of_the_user_s_own_is_the_only_one_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    api = FakeApi()
+    provider = openai(headers={"Authorization": "Bearer mine"})
+    with using(Transport(sender=api)):
+        list_batches(provider)
+    names = [name.lower() for name, _ in api.headers[0]]
+    assert (names.count("authorization"), dict(api.headers[0])["Authorization"]) == (1, "Bearer mine")
+    shown = chat("Hi", openai(headers={"Authorization": "Bearer mine", "Content-Type": "text/x"}), dry_run=True)
+    assert shown.headers == (("Authorization", "…"), ("Content-Type", "…"))
+    assert "mine" not in repr(provider.site)

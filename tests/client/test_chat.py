@@ -2,16 +2,26 @@
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import polars as pl
 import pytest
 
+from tests.transport.scripted import Wire, served_aside
 from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, using
 from tidyllm.client.chat import IN_FLIGHT_MAX
 from tidyllm.client.preview import Preview
-from tidyllm.core.errors import BadAnswerError, BadRequestError, PartlyFailedError, RateLimitError, SettingError
+from tidyllm.core.errors import (
+    ApiError,
+    BadAnswerError,
+    BadRequestError,
+    PartlyFailedError,
+    RateLimitError,
+    SettingError,
+)
 from tidyllm.core.message import AssistantTurn, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Request, Response
@@ -38,6 +48,17 @@ ANSWERED = LLMMessage(turns=(UserTurn("Hi"), AssistantTurn(Reply(text="Hello."))
 
 def recorded(name: str) -> Player:
     return play(EXCHANGES / f"chat_{name}.json")
+
+
+class Answering:
+    """A sender that has one answer."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        del request, headers
+        return self._response
 
 
 class Shouter:
@@ -141,8 +162,10 @@ def test_a_conversation_survives_json_and_goes_on() -> None:
         assert again.message("And when?").chat(local("m")).reply() == "AND WHEN?"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"turns": [{"role": "nobody"}]}', b"\xff", "[" * 100_000])
-def test_what_is_no_conversation_is_refused(text: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"a": 1}', None, '{"turns": [{"role": "nobody"}]}', b"\xff", "[" * 100_000]
+)
+def test_what_is_no_conversation_is_refused(text: Any) -> None:
     with pytest.raises(SettingError, match="no conversation"):
         LLMMessage.from_json(text)
 
@@ -173,6 +196,51 @@ def test_a_failure_in_a_list_is_told_after_all_are_done_and_costs_no_answer() ->
     assert [one.reply() for one in results if isinstance(one, LLMMessage)] == ["A", "B", "C"]
     assert [type(one) for one in results if isinstance(one, Exception)] == [BadRequestError, BadRequestError]
     assert caught.value.__cause__ is results[1]
+
+
+def test_where_all_of_a_list_failed_it_is_the_first_failure_that_is_raised() -> None:
+    with using(Shouter()), pytest.raises(BadRequestError, match="bad 1"):
+        chat(["bad 1", "bad 2"], local("m"))
+
+
+def test_ctrl_c_in_a_list_keeps_what_has_come() -> None:
+    async def answer(wire: Wire) -> None:
+        while True:
+            asked = await wire.request()
+            if b"wait" in asked.body:
+                interrupt()
+                await wire.until_closed()
+                return
+            body = b'{"choices": [{"message": {"content": "Hello."}}]}'
+            await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with served_aside(answer) as server, pytest.raises(KeyboardInterrupt) as caught:
+        chat(["a"] * 3 + ["wait"], local("m", base_url=server.url))
+    results = caught.value.results  # type: ignore[attr-defined]
+    assert results[3] is None
+    assert {talk.reply() for talk in results if talk is not None} <= {"Hello."}
+    assert "in the exception's `results`" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(200, r"local at http.*no chat completion.*It begins: <html>"), (307, "points to http://y")],
+)
+def test_an_answer_of_something_else_says_where_it_came_from(status: int, told: str) -> None:
+    sender = Answering(Response(status=status, headers={"location": "http://y"}, body=b"<html>"))
+    with using(sender), pytest.raises((BadAnswerError, ApiError), match=told):
+        chat("Hi", local("m"))
+
+
+def test_numbers_that_no_column_holds_are_unknown() -> None:
+    reply = Reply(text="Hello.", tokens_in=2**70, tokens_out=3)
+    talk = LLMMessage(turns=(AssistantTurn(reply),))
+    for table in (talk.metadata(), talk.to_frame()):
+        assert table["tokens_in"].to_list() == [None]
+        assert table["tokens_out"].to_list() == [3]
 
 
 def test_a_failure_is_one_exception() -> None:

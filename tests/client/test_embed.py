@@ -10,7 +10,7 @@ import pytest
 from tidyllm import aembed, chat, embed, local, openai, using
 from tidyllm.client.embed import IN_FLIGHT_MAX
 from tidyllm.client.preview import Preview
-from tidyllm.core.errors import BadAnswerError, BadRequestError, PartlyFailedError, SettingError
+from tidyllm.core.errors import BadRequestError, PartlyFailedError, SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.providers.voyage import voyage
@@ -114,9 +114,10 @@ def test_where_nothing_was_answered_the_first_failure_is_raised() -> None:
             embed(["bad 1" + LONG, "bad 2" + LONG], openai())
 
 
-def test_requests_that_are_answered_with_vectors_of_other_lengths_are_a_bad_answer() -> None:
-    with using(Measurer()), pytest.raises(BadAnswerError, match=r"openai .* different lengths: 2 and 3"):
+def test_vectors_of_other_lengths_from_another_request_cost_none_of_them() -> None:
+    with using(Measurer()), pytest.raises(PartlyFailedError, match=r"openai .* several lengths: \[2, 3\]") as caught:
         embed([LONG, "odd" + LONG], openai())
+    assert [table.height for table in caught.value.results if isinstance(table, pl.DataFrame)] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import assert_type
 
@@ -14,9 +15,9 @@ import pytest
 
 from tests.transport.scripted import DEADLINE_S, Wire, served_aside
 from tidyllm import AsyncStream, LLMMessage, Preview, Stream, astream, llm_message, local, stream, using
-from tidyllm.core.errors import SettingError
+from tidyllm.core.errors import BadAnswerError, SettingError
 from tidyllm.testing import ManualClock, play
-from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.background import BACKGROUND, EXIT_WAIT_S
 from tidyllm.transport.drive import Transport
 
 STREAMED = Path(__file__).parents[1] / "exchanges" / "local" / "stream_plain.json"
@@ -43,7 +44,8 @@ class Faucet:
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         await wire.send(chunk("drop "))
-        await asyncio.to_thread(self.go.wait, DEADLINE_S)
+        going, closed = asyncio.to_thread(self.go.wait, DEADLINE_S), wire.until_closed()
+        await asyncio.wait(map(asyncio.ensure_future, (going, closed)), return_when=asyncio.FIRST_COMPLETED)
         try:
             for _ in range(1_000):
                 await wire.send(chunk("drop ", field=self.field))
@@ -120,6 +122,15 @@ def test_whoever_stops_watching_hangs_up_while_the_model_thinks() -> None:
             assert next(answer) == "drop "
         faucet.go.set()
         assert faucet.hung_up.wait(DEADLINE_S)
+
+
+def test_whoever_stops_watching_hangs_up_though_nothing_more_comes() -> None:
+    faucet = Faucet()
+    with served_aside(faucet) as server:
+        with stream("Hi", local("m", base_url=server.url)) as answer:
+            assert next(answer) == "drop "
+        assert faucet.hung_up.wait(DEADLINE_S)
+        faucet.go.set()
 
 
 def test_a_request_that_fails_is_not_sent_again_when_nobody_watches() -> None:
@@ -226,8 +237,24 @@ def test_ctrl_c_ends_a_stream_at_once() -> None:
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == b"drop \n"
+            began = time.monotonic()
             child.send_signal(signal.SIGINT)
-            faucet.go.set()
             _, told = child.communicate(timeout=DEADLINE_S)
+    assert time.monotonic() - began < EXIT_WAIT_S  # It did not wait for an answer that nobody would see.
     assert b"KeyboardInterrupt" in told
+    assert b"broken off" not in told
     assert child.returncode == -signal.SIGINT
+
+
+def test_outside_a_loop_there_is_nothing_to_watch_asynchronously() -> None:
+    with pytest.raises(SettingError, match="elsewhere use stream"):
+        astream("Hi", local("m"))
+
+
+def test_a_web_page_in_place_of_a_stream_is_told_as_one() -> None:
+    async def page(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html>Log in!")
+
+    with served_aside(page) as server, pytest.raises(BadAnswerError, match=r"local at http.*web page.*Log in!"):
+        stream("Hi", local("m", base_url=server.url)).result()

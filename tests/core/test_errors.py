@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 
 import pytest
@@ -48,3 +50,15 @@ def test_errors_carry_their_facts() -> None:
     assert errors.BadAnswerError("what", body=b"?").body == b"?"
     assert errors.JobChangedError("other", name="job", differences={"model": "a, not b"}).differences["model"]
     assert errors.NotDoneError("wait", name="job", status="in_progress").status == "in_progress"
+
+
+def test_errors_travel_between_processes_with_their_facts() -> None:
+    api = errors.RateLimitError("slow down", status=429, provider="openai", retry_after_s=2.0, body=b"{}")
+    cut = errors.StreamCutError("cut", url="http://x", text="Hel")
+    partly = errors.PartlyFailedError("one of two", results=(1, api))
+    for error in (api, cut, partly, errors.BadAnswerError("what", body=b"?"), errors.SettingError("no")):
+        for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own
+            assert type(again) is type(error)
+            assert str(again) == str(error)
+            assert again.__dict__.keys() == error.__dict__.keys()
+    assert pickle.loads(pickle.dumps(api)).retry_after_s == 2.0  # noqa: S301 - our own

@@ -26,3 +26,9 @@ def test_base64_of_whole_numbers_becomes_floats() -> None:
 def test_what_is_no_base64_of_floats_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_base64_floats(text)
+
+
+@pytest.mark.parametrize("figure", [1e39, -1e39, float("inf")])
+def test_figures_that_32_bits_cannot_hold_are_refused(figure: float) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        packed([0.5, figure])

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tidyllm import LLMMessage, chat, llm_message, local, stream, using
+from tidyllm.core.auth import Hidden
 from tidyllm.core.errors import SettingError, TransportError
 from tidyllm.core.message import AssistantTurn
 from tidyllm.core.wire import Multipart, Part, Request, Response
@@ -151,7 +152,7 @@ def test_the_key_is_found_however_it_is_spelled(tmp_path: Path, body: bytes) -> 
 
 
 def test_keys_in_a_query_and_in_headers_of_the_user_s_own_are_hidden(tmp_path: Path) -> None:
-    own = (("x-api-key", "another-secret"), ("anthropic-version", "2023-06-01"))
+    own = (("x-passphrase", Hidden("another-secret")), ("anthropic-version", "2023-06-01"))
     request = Request(method="GET", url=f"{URL}?key=abc&sig=d%3D&page=2&flag", headers=own)
     text = recorded(tmp_path / "a", request, Fixed(b'{"said": "another-secret 2023-06-01"}'))
     assert json.loads(text)["request"] == {"method": "GET", "url": f"{URL}?key=…&sig=…&page=2&flag"}
@@ -233,3 +234,25 @@ def test_a_folder_without_exchanges_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".hidden.json").touch()
     with pytest.raises(SettingError, match="holds no exchange"):
         play(tmp_path)
+
+
+def test_short_keys_and_those_of_several_words_are_no_secret_word_by_word(tmp_path: Path) -> None:
+    for number, key in enumerate(("ollama", "not needed")):
+        with simulated_model() as model, using(record(tmp_path / str(number))):
+            provider = local("pretender", base_url=model.base_url, api_key=key)
+            said = chat("Is ollama needed?", provider).reply()
+        with using(play(tmp_path / str(number))):
+            assert chat("Is ollama needed?", provider).reply() == said
+
+
+def test_two_recorders_share_a_folder(tmp_path: Path) -> None:
+    with simulated_model() as model:
+        provider = local("pretender", base_url=model.base_url)
+        first, second = record(tmp_path), record(tmp_path)
+        for recorder, text in ((first, "a"), (second, "b"), (first, "c")):
+            with using(recorder):
+                chat(text, provider)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"00{number}_post_completions.json" for number in (1, 2, 3)]
+    with using(play(tmp_path)):
+        assert [chat(text, provider).reply() for text in "abc"] == [f"Simulated answer to: {text}" for text in "abc"]

@@ -60,3 +60,15 @@ def test_key_with_strange_characters_is_refused_without_showing_it() -> None:
 def test_key_is_never_shown() -> None:
     assert repr(Keys("sk-secret")) == "Keys(given)"
     assert repr(Keys()) == "Keys(from the environment)"
+
+
+@pytest.mark.parametrize("given", [lambda: 5, 7, b"sk-bytes"])
+def test_key_that_is_no_text_is_refused(given: object) -> None:
+    with pytest.raises(SettingError, match="must be a text"):
+        Keys(given).sign(AUTH)  # type: ignore[arg-type]
+
+
+def test_key_is_not_shown_where_variables_are() -> None:
+    ((_, value),) = Keys("sk-secret").sign(AUTH)
+    assert value == AUTH.prefix + "sk-secret"
+    assert "secret" not in repr(value)

@@ -104,8 +104,10 @@ class LLMMessage(Conversation, frozen=True):
     def from_json(cls, text: str | bytes) -> "LLMMessage":
         """Return the conversation that `to_json` wrote. Raises SettingError for anything else."""
         try:
+            if "turns" not in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
+                raise msgspec.ValidationError("it has no turns")
             return msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as fault:
             raise SettingError(f"This is no conversation that to_json wrote: {fault}") from fault
 
     def __str__(self) -> str:
@@ -151,7 +153,8 @@ def chat(
     them is told when all are done. With `dry_run` you get what would be sent, and nothing is.
 
     Raises SettingError, before anything is sent, for a conversation in which it is not the user who spoke last;
-    ApiError and its kin as the provider answers; of a list PartlyFailedError, whose `results` has what was answered.
+    ApiError and its kin as the provider answers; of a list PartlyFailedError, whose `results` has what was answered,
+    unless nothing was. So has the KeyboardInterrupt of Ctrl-C in the middle of a list.
     """
     asked = resolve_model(provider)
     talks = opened(data)
@@ -159,7 +162,7 @@ def chat(
         previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
     calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(drive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
+    answered = _unless_failed(drive_all(calls, transport_for(asked, lets_go=True), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
 
@@ -181,7 +184,7 @@ async def achat(
         previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
     calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(await adrive_all(calls, transport_for(asked), in_flight=IN_FLIGHT_MAX))
+    answered = _unless_failed(await adrive_all(calls, transport_for(asked, lets_go=True), in_flight=IN_FLIGHT_MAX))
     return answered if isinstance(data, list) else answered[0]
 
 
@@ -228,11 +231,11 @@ def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:
 
 
 def _unless_failed(results: Sequence[LLMMessage | Exception]) -> list[LLMMessage]:
-    """Return the results. Raises the failure of a single one, and PartlyFailedError, which has all, for several."""
+    """Return the results. Raises the first failure where all failed, else PartlyFailedError, which has all."""
     failures = [(number, result) for number, result in enumerate(results, 1) if isinstance(result, Exception)]
     if failures:
         number, first = failures[0]
-        if len(results) == 1:
+        if len(failures) == len(results):
             raise first
         message = (
             f"{len(failures)} of {len(results)} conversations were not answered, the first of them number {number}: "

@@ -10,7 +10,7 @@ from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
-from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
+from tidyllm.core.errors import PartlyFailedError, SettingError
 from tidyllm.core.wire import Call
 from tidyllm.dialect import EmbedDialect, Site
 from tidyllm.provider import Model, resolve_model
@@ -48,7 +48,7 @@ def embed(
     if dry_run:
         previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
-    calls, transport = order.calls(order.model.site), transport_for(order.model)
+    calls, transport = order.calls(order.model.site), transport_for(order.model, lets_go=True)
     return _frame(order, drive_all(calls, transport, in_flight=IN_FLIGHT_MAX))
 
 
@@ -68,7 +68,7 @@ async def aembed(
     if dry_run:
         previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
-    calls, transport = order.calls(order.model.site), transport_for(order.model)
+    calls, transport = order.calls(order.model.site), transport_for(order.model, lets_go=True)
     results = await adrive_all(calls, transport, in_flight=IN_FLIGHT_MAX)
     return await asyncio.to_thread(_frame, order, results)
 
@@ -137,22 +137,21 @@ def _frame(order: _Order, results: Sequence[Embeddings | Exception]) -> "pl.Data
     failures = [result for result in results if isinstance(result, Exception)]
     if failures and not answered:
         raise failures[0]
-    if failures:
+    vectors = [vector for result in answered for vector in result.vectors]
+    lengths = sorted({len(vector) // 4 for vector in vectors})
+    if failures or len(lengths) > 1:
+        fault = (
+            f"{len(failures)} of {len(results)} requests for vectors were not answered, the first so: {failures[0]}"
+            if failures
+            else f"{order.model.provider.name} answered with vectors of several lengths: {lengths}."
+        )
         tables = tuple(
             embeddings_frame(part, result.vectors) if isinstance(result, Embeddings) else result
             for part, result in zip(order.parts, results, strict=True)
         )
-        message = (
-            f"{len(failures)} of {len(results)} requests for vectors were not answered, the first so: {failures[0]} "
-            "The exception's `results` has the tables of the others."
-        )
-        raise PartlyFailedError(message, results=tables) from failures[0]
-    vectors = [vector for result in answered for vector in result.vectors]
-    if len(lengths := {len(vector) for vector in vectors}) > 1:
-        told = " and ".join(str(length // 4) for length in sorted(lengths))
-        raise BadAnswerError(
-            f"{order.model.provider.name} answered several requests with vectors of different lengths: {told}.",
-            body=b"",
-        )
+        cause = failures[0] if failures else None
+        raise PartlyFailedError(
+            f"{fault} The exception's `results` has a table for each request that was answered.", results=tables
+        ) from cause
     texts = [text for part in order.parts for text in part]
     return embeddings_frame(texts, vectors, empty=order.model.params.dimensions or 0)

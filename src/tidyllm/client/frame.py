@@ -166,7 +166,7 @@ def answers_frame(answers: Iterable[Answer]) -> pl.DataFrame:
 
 def replies_frame(replies: Iterable[Reply]) -> pl.DataFrame:
     """Return a table of answers, one row each, all its columns typed, however many there are."""
-    rows = [tuple(getattr(reply, name) for name in _REPLY_COLUMNS) for reply in replies]
+    rows = [tuple(bounded(getattr(reply, name)) for name in _REPLY_COLUMNS) for reply in replies]
     return pl.DataFrame(rows, schema=dict(_REPLY_COLUMNS), orient="row")
 
 
@@ -184,9 +184,15 @@ def models_frame(models: Iterable[ModelInfo], *, provider: str) -> pl.DataFrame:
     """Return a table of models, all its columns typed, however many there are."""
     found = list(models)
     columns = [
-        pl.Series(name, [read(model) for model in found], dtype=kind) for name, (kind, read) in _MODEL_COLUMNS.items()
+        pl.Series(name, [bounded(read(model)) for model in found], dtype=kind)
+        for name, (kind, read) in _MODEL_COLUMNS.items()
     ]
     return pl.DataFrame([pl.Series("provider", [provider] * len(found), dtype=pl.String), *columns])
+
+
+def bounded(value: object) -> object:
+    """Return a value as a column can have it: a number that no 64 bits hold is none that an API means."""
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def embeddings_frame(texts: Sequence[str], vectors: Sequence[bytes], *, empty: int = 0) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def list_models(provider: Model | str, *, dry_run: bool = False) -> "pl.DataFram
     asked = resolve_model(provider)
     if dry_run:
         return preview(models_of(asked).models(shown(asked).site))
-    return _frame(drive(models_of(asked).models(asked.site), transport_for(asked)), asked)
+    return _frame(drive(models_of(asked).models(asked.site), transport_for(asked, lets_go=True)), asked)
 
 
 @overload
@@ -43,7 +43,7 @@ async def alist_models(provider: Model | str, *, dry_run: bool = False) -> "pl.D
     asked = resolve_model(provider)
     if dry_run:
         return preview(models_of(asked).models(shown(asked).site))
-    return _frame(await adrive(models_of(asked).models(asked.site), transport_for(asked)), asked)
+    return _frame(await adrive(models_of(asked).models(asked.site), transport_for(asked, lets_go=True)), asked)
 
 
 def _frame(models: Sequence[ModelInfo], asked: Model) -> "pl.DataFrame":

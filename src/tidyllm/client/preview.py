@@ -40,4 +40,5 @@ def preview(call: Call[object], *, left_behind: tuple[str, ...] = ()) -> Preview
 
 
 def _signed(request: Request) -> tuple[tuple[str, str], ...]:
-    return () if request.auth is None else ((request.auth.header, request.auth.prefix + _HIDDEN),)
+    auth = request.signature
+    return () if auth is None else ((auth.header, auth.prefix + _HIDDEN),)

@@ -27,7 +27,7 @@ class _Flow:
         """Takes each piece, and None after the last; from whichever thread."""
         self._said: list[str] = []
         self._call = answering([talk], model, how=streaming)[0]
-        self._transport = msgspec.structs.replace(transport_for(model), watcher=self)
+        self._transport = msgspec.structs.replace(transport_for(model, lets_go=True), watcher=self)
 
     async def run(self) -> LLMMessage:
         """Return the conversation with the answer, once all of it has come."""
@@ -125,7 +125,10 @@ class AsyncStream(AsyncIterator[str]):
     """What `Stream` is, for `async for`; `await answer.result()` has the conversation with the whole answer."""
 
     def __init__(self, talk: LLMMessage, model: Model) -> None:
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise SettingError("astream is for use inside a running event loop; elsewhere use stream.") from error
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         loop, take = self._loop, self._pieces.put_nowait
         self._flow = _Flow(talk, model, put=lambda piece: _hand_over(loop, take, piece=piece))

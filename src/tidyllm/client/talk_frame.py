@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
-from tidyllm.client.frame import plain_table
+from tidyllm.client.frame import bounded, plain_table
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, Turn, UserTurn
 from tidyllm.core.reply import Opaque, Reply, TokenLikelihood
@@ -91,7 +91,7 @@ def _row(turn: Turn) -> dict[str, object]:
     return {
         "role": "assistant",
         "content": reply.text,
-        **{name: getattr(reply, name) for name in _OF_REPLY},
+        **{name: bounded(getattr(reply, name)) for name in _OF_REPLY},
         "citations": [msgspec.structs.asdict(citation) for citation in reply.citations],
         "logprobs": [_told_token(token) for token in reply.logprobs],
         "opaque": None if reply.opaque is None else msgspec.json.encode(reply.opaque).decode(),

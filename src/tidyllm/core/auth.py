@@ -9,6 +9,15 @@ Key: TypeAlias = str | Callable[[], str]
 """An API key, or a function that returns a fresh one each time it is needed."""
 
 
+class Hidden(str):
+    """A text that is sent as it is and that no `repr` shows, as in a traceback with its variables: a key, a header."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """Where the key comes from and which header it goes into; never the key itself."""
 

@@ -36,6 +36,14 @@ from collections.abc import Mapping
 class TidyllmError(Exception):
     """The root of the tree: catch this to catch all that the package raises on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it travel between processes with all its facts, whatever the constructor asks for."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[TidyllmError], args: tuple[object, ...]) -> TidyllmError:
+    return kind.__new__(kind, *args)
+
 
 class SettingError(TidyllmError):
     """An argument, a setting or a file is wrong; nothing was sent."""

@@ -120,6 +120,6 @@ def _moment_s(value: str, *, now: float) -> float | None:
 
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now

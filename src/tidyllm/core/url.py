@@ -7,20 +7,24 @@ from tidyllm.core.errors import SettingError
 
 def checked_base_url(url: str, *, called: str = "The base URL") -> str:
     """Return a base URL without a slash at its end. Raises SettingError for one that cannot be, or holds a password."""
+    shown = "what was given" if _MAYBE_SECRET.intersection(url) else repr(url)
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - read to have it checked
-    except ValueError as error:
-        raise SettingError(f"{called} cannot be {url!r}: {error}.") from error
+    except ValueError:
+        # The reason quotes a part of it.
+        raise SettingError(f"{called} cannot be {shown}: it is no URL.") from None
     if parts.username is not None or parts.password is not None:
         raise SettingError(f"{called} must not hold a user or a password: it is shown and saved.")
     if parts.query:
         raise SettingError(f"{called} must not hold a query: it is shown and saved.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
-        raise SettingError(f"{called} must be like http://127.0.0.1:8000/v1, and not {url!r}.")
+        raise SettingError(f"{called} must be like http://127.0.0.1:8000/v1, and not {shown}.")
     return url.rstrip("/")
 
 
+_MAYBE_SECRET = frozenset("@?#")
+"""Signs of a password, a query or a fragment: what has one is not shown."""
 _REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing listens here
 
 

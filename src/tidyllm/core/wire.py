@@ -79,6 +79,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = None
     auth: Auth | None = None
+    """How it is to be signed."""
     lane: Lane | None = None
     """Whose limits it counts against; requests of one lane are paced together."""
     repeat: Repeat = Repeat.ALWAYS
@@ -90,8 +91,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Where a large successful answer is written as it comes; the response then has an empty body."""
     decoder: Callable[[], Decoder] | None = None
     """Makes what reads the answer while it comes, for whoever watches; the response has its whole body all the same."""
+    lets_go: bool = False
+    """Whether it is broken off when nobody awaits its answer any more; else it goes on to its true end."""
     receive: Callable[[bytes], bool] | None = None
     """Set by the driver: called with each run of bytes of a successful answer; false ends the exchange there."""
+
+    @property
+    def signature(self) -> Auth | None:
+        """Return how it is to be signed: not at all where its own headers do that already."""
+        own = self.auth is not None and any(name.lower() == self.auth.header for name, _ in self.headers)
+        return None if own else self.auth
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import TypeAlias
 import msgspec
 
 from tidyllm.core.crossing import Listener, told
-from tidyllm.core.errors import StreamCutError
+from tidyllm.core.errors import BadAnswerError, StreamCutError
 from tidyllm.core.message import Conversation
 from tidyllm.core.params import Params
-from tidyllm.core.problem import read_problem
+from tidyllm.core.problem import SHOWN_CHARACTERS, read_problem
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Call, Request, Response
 from tidyllm.dialect import ChatDialect, Site
@@ -35,7 +35,7 @@ Asker: TypeAlias = Callable[[Asked, Conversation], Call[Reply]]
 def ask(asked: Asked, conversation: Conversation) -> Call[Reply]:
     """Return the model's answer to a conversation, with all that is known of how it came."""
     response = yield _request(asked, conversation, streamed=False)
-    return _completed(asked.dialect.read(success(response, asked.site)), response, asked=asked)
+    return _read(success(response, asked.site), response, asked=asked)
 
 
 def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
@@ -47,7 +47,7 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
     response = yield request
     body = success(response, asked.site)
     if _is_whole(response):
-        return _completed(asked.dialect.read(body), response, asked=asked)
+        return _read(body, response, asked=asked)
     # Read once more from its beginning: whoever watched has read it in pieces, or nobody watched, or only a part of it.
     decoder = asked.dialect.decoder()
     text = "".join(decoder.feed(body))
@@ -55,6 +55,8 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
         raise api_error(read_problem(decoder.problem), response, site=asked.site)
     if not decoder.whole:
         decoder.feed(_LINE_ENDS)
+    if not decoder.whole and not text and _is_page(response):
+        raise _unusable("A web page came in place of a stream.", body, asked=asked)
     if not decoder.whole:
         raise StreamCutError(
             f"{asked.site.provider} ended the stream before the answer was at its end.", url=request.url, text=text
@@ -65,15 +67,10 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
 def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
     dialect, site, model = asked.dialect, asked.site, asked.model
     seen = told(conversation, Listener(site.provider, model, dialect.api))
-    own = {name.lower() for name, _ in site.headers}  # What a user says goes before what the dialect does.
     return Request(
         method="POST",
         url=dialect.url(site, model, streamed=streamed),
-        headers=(
-            *(header for header in dialect.headers if header[0] not in own),
-            *site.headers,
-            ("content-type", "application/json"),
-        ),
+        headers=site.says(*dialect.headers, ("content-type", "application/json")),
         body=msgspec.json.encode(dialect.body(model, seen, params=asked.params, streamed=streamed)),
         auth=site.auth,
         lane=site.lane(model),
@@ -85,6 +82,24 @@ def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Req
 def _is_whole(response: Response) -> bool:
     """Whether the answer came as one JSON text although a stream was asked for, as some servers do."""
     return response.headers.get("content-type", "").startswith("application/json")
+
+
+def _is_page(response: Response) -> bool:
+    return response.headers.get("content-type", "").startswith("text/html")
+
+
+def _read(body: bytes, response: Response, *, asked: Asked) -> Reply:
+    """Return what a whole answer says. Raises BadAnswerError, which says who answered and with what."""
+    try:
+        reply = asked.dialect.read(body)
+    except BadAnswerError as fault:
+        raise _unusable(str(fault), body, asked=asked) from fault
+    return _completed(reply, response, asked=asked)
+
+
+def _unusable(fault: str, body: bytes, *, asked: Asked) -> BadAnswerError:
+    who, begins = f"{asked.site.provider} at {asked.site.base_url}", body[:SHOWN_CHARACTERS].decode(errors="replace")
+    return BadAnswerError(f"{who} gave an answer that cannot be used. {fault} It begins: {begins}", body=body)
 
 
 def _completed(reply: Reply, response: Response, *, asked: Asked) -> Reply:

@@ -22,7 +22,7 @@ _REQUEST_IDS = (
     "x-ds-trace-id",
 )
 """Headers that name a request, as OpenAI, Anthropic, Mistral, OpenRouter, Azure and DeepSeek call them."""
-_WRONG_KEY = 401
+_MOVED, _WRONG, _WRONG_KEY = 300, 400, 401
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -49,7 +49,10 @@ def api_error(problem: Problem, response: Response, *, site: Site) -> ApiError:
     how = f"{response.status}, but with an error" if response.ok else f"{response.status}"
     message = f"{site.provider} answered {how}: {problem.message or 'no message'}"
     if kind is AuthError and site.auth is not None:
-        message += f" Check the key in {site.auth.env}."
+        message += f" Check the key in {site.auth.env}, or the one that was given as api_key=."
+    if _MOVED <= response.status < _WRONG:
+        place = response.headers.get("location", "nowhere")
+        message += f" It points to {place}, and redirects are not followed: give the right base_url=."
     asked_s = retry_after_s(response.headers)
     return kind(
         message,

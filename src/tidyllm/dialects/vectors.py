@@ -6,10 +6,13 @@ from array import array
 from collections.abc import Sequence
 
 _FLOAT_BYTES = 4
+_FLOAT_MAX = 3.4028234e38
 
 
 def packed(values: Sequence[float]) -> bytes:
-    """Return numbers as 32-bit floats, little-endian, one after the other."""
+    """Return numbers as 32-bit floats, little-endian, one after the other. Raises ValueError where one is too large."""
+    if values and not max(map(abs, values)) <= _FLOAT_MAX:
+        raise ValueError("one of their numbers is too large for 32 bits")
     floats = array("f", values)
     if sys.byteorder == "big":  # pragma: no cover - no machine that polars runs on
         floats.byteswap()

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from tidyllm.client.disk import write_durably
+from tidyllm.core.auth import Hidden
 from tidyllm.core.clock import Clock, SystemClock
 from tidyllm.core.wire import Multipart, Request, Response
 from tidyllm.testing.exchanges import HIDDEN, hidden_query
@@ -25,10 +26,9 @@ _KEPT_HEADERS = re.compile(
     r"|x-ds-trace-id|(x|anthropic)-ratelimit-.*"
 )
 """The headers of an answer that somebody reads; any other may hold an account's name or a cookie."""
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|password|cookie|credential", re.IGNORECASE)
-"""In the name of a header of the user's own whose value is taken for a secret too."""
-_KEY_CHARACTERS_MIN = 6
-"""What is shorter opens no door, as the `none` that local servers are given, and stands in many an innocent word."""
+_KEY_CHARACTERS_MIN = 12
+"""What is shorter opens no door, as the `ollama` that local servers are given, and stands in many an innocent text."""
+_SCHEMES = ("Bearer ", "Basic ", "Token ")
 _JSON = re.compile(r"application/([\w.-]+\+)?json\b")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARACTERS_MAX = 60
@@ -86,8 +86,17 @@ class Recorder:
         elif content != "":
             answered["body"] = content
         exchange = {"source": f"recorded {day}", "request": asked, "response": answered}
-        name = f"{number:03}_{request.method.lower()}_{_last_piece(url)}.json"
-        write_durably(self._folder / name, [msgspec.json.format(msgspec.json.encode(exchange), indent=1), b"\n"])
+        name = f"{request.method.lower()}_{_last_piece(url)}.json"
+        write_durably(self._free(number, name), [msgspec.json.format(msgspec.json.encode(exchange), indent=1), b"\n"])
+
+    def _free(self, number: int, name: str) -> Path:
+        """Return a file of that number, or of a later one if another recorder has it; it is there from now on."""
+        while True:
+            path = self._folder / f"{number:03}_{name}"
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                return path
+            number = next(self._numbers)
 
 
 class _Secrets:
@@ -123,9 +132,11 @@ def _spellings(secret: str) -> set[str]:
 
 def _secrets(request: Request, headers: tuple[tuple[str, str], ...]) -> set[str]:
     """Return the key, and what the user's own headers hold, each without the scheme that stands before it."""
-    own = (value for name, value in request.headers if _SECRET_HEADER.search(name))
-    values = {*(value for _, value in headers), *own}
-    return {word for value in values if len(word := value.rpartition(" ")[2]) >= _KEY_CHARACTERS_MIN}
+    prefix = request.auth.prefix if request.auth is not None else ""
+    own = (value for _, value in request.headers if isinstance(value, Hidden))
+    values = {value.removeprefix(prefix) for value in (*own, *(value for _, value in headers))}
+    values |= {value.rpartition(" ")[2] for value in values if value.startswith(_SCHEMES)}
+    return {str(value) for value in values if len(value) >= _KEY_CHARACTERS_MIN}
 
 
 def _sent(request: Request) -> bytes | None:

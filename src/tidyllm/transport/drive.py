@@ -55,6 +55,8 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the limits of those who are asked."""
     watcher: Watcher | None = None
     """Shown the pieces of a streamed answer as they come."""
+    lets_go: bool = False
+    """Whether a request is broken off when its call is cancelled: for calls that would save nothing of the answer."""
 
 
 def drive(call: Call[T], transport: Transport) -> T:
@@ -66,8 +68,18 @@ def drive(call: Call[T], transport: Transport) -> T:
 
 
 def drive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
-    """Return what `adrive_all` does, as `drive` does."""
-    return BACKGROUND.run(adrive_all(calls, transport, in_flight=in_flight))
+    """Return what `adrive_all` does, as `drive` does.
+
+    KeyboardInterrupt has what had come until then in its attribute `results`, with None for what had not.
+    """
+    waiting = list(calls)
+    results: dict[int, T | Exception] = {}
+    try:
+        return BACKGROUND.run(_all(waiting, transport, in_flight=in_flight, results=results))
+    except KeyboardInterrupt as stop:
+        stop.results = [results.get(number) for number in range(len(waiting))]  # type: ignore[attr-defined]
+        stop.add_note(f"{len(results)} of {len(waiting)} had ended: they are in the exception's `results`.")
+        raise
 
 
 async def adrive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
@@ -75,10 +87,16 @@ async def adrive_all(calls: Iterable[Call[T]], transport: Transport, *, in_fligh
 
     At most `in_flight` calls run at a time; each is taken from `calls` when there is room for it.
     """
+    return await _all(calls, transport, in_flight=in_flight, results={})
+
+
+async def _all(
+    calls: Iterable[Call[T]], transport: Transport, *, in_flight: int, results: dict[int, T | Exception]
+) -> list[T | Exception]:
+    """Do what `adrive_all` does; `results` fills with what has come."""
     if in_flight < 1:
         raise SettingError(f"in_flight is {in_flight}; it must be at least 1.")
     waiting = enumerate(calls)
-    results: dict[int, T | Exception] = {}
 
     async def work() -> None:
         for index, call in waiting:
@@ -174,7 +192,8 @@ class _Course:
             await clock.sleep(wait_s)
 
     async def _attempt(self, request: Request) -> Response | TransportError:
-        headers = self._transport.keys.sign(request.auth)
+        headers = self._transport.keys.sign(request.signature)
+        request = msgspec.structs.replace(request, lets_go=self._transport.lets_go)
         if request.decoder is not None:
             self._decoder = request.decoder()
             request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))
@@ -184,8 +203,11 @@ class _Course:
         except TransportError as error:
             return error
         except asyncio.CancelledError:
-            self._left_behind = True
-            sending.add_done_callback(self._conclude)
+            if self._transport.lets_go:
+                sending.cancel()
+            else:
+                self._left_behind = True
+                sending.add_done_callback(self._conclude)
             raise
 
     def _receiver(self, decoder: Decoder) -> Callable[[bytes], bool]:

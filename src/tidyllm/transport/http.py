@@ -62,11 +62,14 @@ class HttpClient:
     async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
         """Return the answer, whatever its status; `headers` are sent too, and are where a key belongs.
 
-        A cancelled caller leaves the exchange running to its true end: an answer that was asked for is paid for.
+        A cancelled caller leaves the exchange running to its true end, unless the request lets go: an answer that was
+        asked for is paid for.
         Raises a `TransportError` where no complete answer arrives, `SettingError` where nothing could be sent, and
         OSError where a file that is sent or written fails in the middle.
         """
         self._check_usable()
+        if request.lets_go:
+            return await self._exchange(request, headers)
         if request.sink is None:
             return await unbroken(self._exchange(request, headers), self._keep)
         # Disk calls are awaited in there, which bear no cancelling: the ordinary shield.
@@ -77,7 +80,7 @@ class HttpClient:
         self._idle = self._idle or asyncio.Event()
         await self._wait_idle(wait_s)
         if self._exchanging:
-            _LOG.warning("%d exchanges did not end in %g s and are broken off.", len(self._exchanging), wait_s)
+            _LOG.warning("%d exchanges did not end in time and are broken off.", len(self._exchanging))
             self._breaking_off = True
             for task in tuple(self._exchanging):
                 if task is not None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from tidyllm.core.auth import Auth, Key
+from tidyllm.core.auth import Auth, Hidden, Key
 from tidyllm.core.errors import MissingKeyError, SettingError
 
 
@@ -26,10 +26,8 @@ class Keys:
         if auth is None:
             return ()
         given = self._given() if callable(self._given) else self._given
-        key = (self._found(auth) if given is None else given).strip()
-        if key:
-            _check(key)
-            return ((auth.header, auth.prefix + key),)
+        if key := _checked(self._found(auth) if given is None else given):
+            return ((auth.header, Hidden(auth.prefix + key)),)
         if not auth.required:
             return ()
         if given is not None:
@@ -41,7 +39,13 @@ class Keys:
         return next(filter(None, found), "")
 
 
-def _check(key: str) -> None:
-    """Refuse what no header can carry, without quoting it as an HTTP library might."""
+def _checked(given: object) -> Hidden:
+    """Return the key. Raises SettingError for what no header can carry, without quoting it as an HTTP library might."""
+    if not isinstance(given, str):
+        raise SettingError(
+            f"api_key= must be a text, or a plain function that returns one; what it gave is {type(given).__name__}."
+        )
+    key = Hidden(given.strip())
     if not (key.isascii() and key.isprintable()):
         raise SettingError("The API key holds characters that no API key has; was something else pasted along?")
+    return key

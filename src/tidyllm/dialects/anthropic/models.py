@@ -30,7 +30,7 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
             response = yield Request(
                 method="GET",
                 url=f"{site.base_url}/models?{urlencode(query)}",
-                headers=(("anthropic-version", self.version), *site.headers),
+                headers=site.says(("anthropic-version", self.version)),
                 auth=site.auth,
                 timeout_s=site.timeout_s,
             )

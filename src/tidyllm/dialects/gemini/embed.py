@@ -47,7 +47,7 @@ class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
         response = yield Request(
             method="POST",
             url=f"{site.base_url}{url_path(model)}:batchEmbedContents",
-            headers=(*site.headers, ("content-type", "application/json")),
+            headers=site.says(("content-type", "application/json")),
             body=msgspec.json.encode({"requests": [_request(text, model=model, params=params) for text in texts]}),
             auth=site.auth,
             lane=site.lane(bare(model)),

@@ -35,7 +35,7 @@ class OllamaEmbed(msgspec.Struct, frozen=True, kw_only=True):
         response = yield Request(
             method="POST",
             url=f"{site.base_url}/api/embed",
-            headers=(*site.headers, ("content-type", "application/json")),
+            headers=site.says(("content-type", "application/json")),
             body=msgspec.json.encode(
                 embedding_body(fixed, params, model=model, dimensions=dimensions, families=(_NOTHING_LOST,))
             ),

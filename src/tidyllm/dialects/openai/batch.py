@@ -78,7 +78,7 @@ def _get(site: Site, path: str) -> Request:
 
 
 def _post(site: Site, path: str, *, body: bytes | None = None, repeat: Repeat = Repeat.ALWAYS) -> Request:
-    headers = site.headers if body is None else (*site.headers, ("content-type", "application/json"))
+    headers = site.headers if body is None else site.says(("content-type", "application/json"))
     return Request(method="POST", url=site.base_url + path, headers=headers, body=body, auth=site.auth, repeat=repeat)
 
 

@@ -46,7 +46,7 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
         response = yield Request(
             method="POST",
             url=site.base_url + self.path,
-            headers=(*site.headers, ("content-type", "application/json")),
+            headers=site.says(("content-type", "application/json")),
             body=msgspec.json.encode(self._body(texts, model=model, params=params)),
             auth=site.auth,
             lane=site.lane(model),
