@@ -28,6 +28,7 @@ READS = frozenset(
         "ended_batches",
         "file",
         "finishable_batches",
+        "learned_limit",
         "list_batches",
         "list_files",
         "live_workers",
@@ -36,6 +37,7 @@ READS = frozenset(
         "stopping_batches",
         "unknown_blobs",
         "unread_batches",
+        "upstream_states",
         "version",
     }
 )

@@ -36,7 +36,17 @@ def ledger(tmp_path: Path, disk: FaultyDisk) -> Ledger:
 
 async def hold(ledger: Ledger) -> Held:
     shard = Shard(number=0, line_first=1, requests=2, offset=0, length=0)
-    lease = Lease(batch_id="batch_1", endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
+    lease = Lease(
+        batch_id="batch_1",
+        endpoint="/v1/embeddings",
+        input_blob="b",
+        epoch=1,
+        shard=shard,
+        model="m",
+        project_id="p",
+        expires_at=0,
+        remaining=2,
+    )
     return await ledger.hold(lease, Replay(), waiting=0)
 
 

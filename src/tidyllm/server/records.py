@@ -78,6 +78,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     """Grows with every lease of the shard: 1 is the first. A report with another epoch changes nothing."""
     shard: Shard
+    model: str
+    project_id: str
+    expires_at: int
+    """When the batch's completion window closes."""
+    remaining: int
+    """Of the batch's requests, those that were neither completed nor failed when the shard was leased."""
 
 
 class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,3 +111,18 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     error_file_id: str | None
     counts: RequestCounts
     usage: BatchUsage
+
+
+class UpstreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """How one upstream is, as one worker sees it."""
+
+    worker_id: str
+    name: str
+    """As it is declared in the settings."""
+    state: str
+    reason: str | None = None
+    """Why it is in that state, for people; null where nothing needs to be said."""
+    limit_found: float | None = None
+    """Requests at once that it has been found to take from this worker; null while that is not known."""
+    in_flight: int
+    updated_at: int

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tidyllm.core.batch import Problem
-from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport
+from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport, UpstreamState
 
 DEFAULT_PROJECT = "proj_default"
 """The project that owns everything where nobody has made another; the first migration inserts it."""
@@ -127,13 +127,17 @@ class Store(Protocol):
         ...
 
     def bury_worker(self, worker_id: str, *, now: int) -> int:
-        """Mark a worker dead and put its leased shards back to queued; return how many shards."""
+        """Mark a worker dead and put its leased shards back to queued; return how many shards.
+
+        Of what dead workers noted of upstreams only the newest limit of each upstream stays, as a memory.
+        """
         ...
 
     def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
         """Lease up to `limit` queued shards of batches in progress, but of those named in `leaving`.
 
-        The oldest batch first, in input order.
+        First one shard of each batch, the oldest batch first; then a second one of each, and so on. Of each batch they
+        are taken in input order.
         """
         ...
 
@@ -147,6 +151,23 @@ class Store(Protocol):
 
     def stopping_batches(self, worker_id: str) -> set[str]:
         """Return the ids of batches no longer in progress of which the worker still holds shards."""
+        ...
+
+    # Upstreams
+
+    def note_upstreams(self, worker_id: str, states: Sequence[UpstreamState], *, now: int) -> None:
+        """Remember how a live worker's upstreams are, in place of all that it noted before.
+
+        The worker and the time are those given here, whatever the states say.
+        """
+        ...
+
+    def upstream_states(self) -> list[UpstreamState]:
+        """Return what live workers have noted, ordered by the upstreams' names and then by worker."""
+        ...
+
+    def learned_limit(self, name: str) -> float | None:
+        """Return the newest limit that a worker, live or dead, has found for an upstream; None if there is none."""
         ...
 
     # The database itself

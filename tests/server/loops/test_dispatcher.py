@@ -13,7 +13,17 @@ from tidyllm.server.records import Lease, Shard
 
 def held(requests: int, batch_id: str = "batch_1") -> Held:
     shard = Shard(number=0, line_first=1, requests=requests, offset=0, length=0)
-    lease = Lease(batch_id=batch_id, endpoint="/v1/embeddings", input_blob="b", epoch=1, shard=shard)
+    lease = Lease(
+        batch_id=batch_id,
+        endpoint="/v1/embeddings",
+        input_blob="b",
+        epoch=1,
+        shard=shard,
+        model="m",
+        project_id="p",
+        expires_at=0,
+        remaining=requests,
+    )
     journal = DiskJournal(lambda: Path("never made"), disk=LocalDisk())
     return Held(lease, HeldBatch(batch_id, journal, Replay()), waiting=requests)
 

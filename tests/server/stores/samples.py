@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts
-from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport
+from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport, UpstreamState
 from tidyllm.server.store import DEFAULT_PROJECT, Store
 
 MINE = DEFAULT_PROJECT
@@ -98,4 +98,18 @@ def an_ending(
         error_file_id=None,
         counts=RequestCounts(total=30, completed=28, failed=2),
         usage=BatchUsage(input_tokens=196, cached_tokens=4, output_tokens=84, reasoning_tokens=5),
+    )
+
+
+def a_state(
+    name: str, *, state: str = "open", limit_found: float | None = None, in_flight: int = 3, worker_id: str = "w1"
+) -> UpstreamState:
+    return UpstreamState(
+        worker_id=worker_id,
+        name=name,
+        state=state,
+        reason=None if state == "open" else f"{name} is {state}.",
+        limit_found=limit_found,
+        in_flight=in_flight,
+        updated_at=NOW,
     )

@@ -194,8 +194,8 @@ def test_window_of_a_batch_that_is_over_closes_unseen(store: Store, status: Batc
 
 def test_batch_is_final_when_its_last_shard_is_done(store: Store) -> None:
     start_a_batch(store, "batch_1", shards=2)
-    start_a_batch(store, "batch_2", shards=2)
     first, second = store.claim_shards("w1", limit=2)
+    start_a_batch(store, "batch_2", shards=2)
     work_off(store, "w1", [first])
     assert store.finalize_batches(now=NOW + 5) == 0
     work_off(store, "w1", [second])

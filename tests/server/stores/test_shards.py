@@ -3,6 +3,7 @@
 import msgspec
 
 from tests.server.stores.samples import (
+    DAY,
     MINE,
     NOW,
     Connect,
@@ -37,15 +38,53 @@ def test_lease_carries_what_a_worker_needs(store: Store) -> None:
         input_blob="blob-file-in",
         epoch=1,
         shard=shards_of(3)[0],
+        model="model-1",
+        project_id=MINE,
+        expires_at=NOW + DAY,
+        remaining=30,
     )
 
 
-def test_oldest_batch_is_claimed_first_in_input_order(store: Store) -> None:
+def test_lease_says_how_much_of_its_batch_remains(store: Store) -> None:
+    start_a_batch(store, "batch_1")
+    start_a_batch(store, "batch_2", shards=2)
+    first, other = store.claim_shards("w1", limit=2)
+    store.report("w1", [a_report(first, completed=7, failed=3, done=True), a_report(other, completed=1, failed=4)])
+    assert {lease.batch_id: lease.remaining for lease in store.claim_shards("w1", limit=9)} == {
+        "batch_1": 20,
+        "batch_2": 15,
+    }
+
+
+def test_each_batch_is_claimed_from_in_turn_the_oldest_first_in_input_order(store: Store) -> None:
+    for number, shards in ((1, 4), (2, 1), (3, 3)):
+        start_a_batch(store, f"batch_{number}", shards=shards)
+    assert places(store.claim_shards("w1", limit=5)) == [
+        *(("batch_1", 0), ("batch_2", 0), ("batch_3", 0)),
+        *(("batch_1", 1), ("batch_3", 1)),
+    ]
+    assert places(store.claim_shards("w1", limit=9)) == [("batch_1", 2), ("batch_3", 2), ("batch_1", 3)]
+    assert store.claim_shards("w1", limit=9) == []
+
+
+def test_where_there_are_more_batches_than_shards_wanted_the_oldest_come_first(store: Store) -> None:
     for number in (1, 2, 3):
         start_a_batch(store, f"batch_{number}", shards=2)
-    assert places(store.claim_shards("w1", limit=3)) == [("batch_1", 0), ("batch_1", 1), ("batch_2", 0)]
-    assert places(store.claim_shards("w1", limit=9)) == [("batch_2", 1), ("batch_3", 0), ("batch_3", 1)]
-    assert store.claim_shards("w1", limit=9) == []
+    assert places(store.claim_shards("w1", limit=2)) == [("batch_1", 0), ("batch_2", 0)]
+    assert places(store.claim_shards("w1", limit=2)) == [("batch_1", 1), ("batch_2", 1)]
+    assert places(store.claim_shards("w1", limit=2)) == [("batch_3", 0), ("batch_3", 1)]
+
+
+def test_batches_that_are_to_be_left_are_not_claimed_from(store: Store) -> None:
+    for number in (1, 2, 3):
+        start_a_batch(store, f"batch_{number}", shards=2)
+    found = places(store.claim_shards("w1", limit=3, leaving={"batch_1", "batch_3"}))
+    assert found == [("batch_2", 0), ("batch_2", 1)]
+
+
+def test_no_shards_wanted_are_none(store: Store) -> None:
+    start_a_batch(store, "batch_1")
+    assert store.claim_shards("w1", limit=0) == []
 
 
 def test_only_batches_in_progress_are_claimed(store: Store) -> None:

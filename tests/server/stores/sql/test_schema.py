@@ -7,7 +7,18 @@ from typing import TypeAlias
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from tests.server.stores.samples import DAY, MINE, NOW, a_batch, a_file, an_ending, shards_of, start_a_batch, work_off
+from tests.server.stores.samples import (
+    DAY,
+    MINE,
+    NOW,
+    a_batch,
+    a_file,
+    a_state,
+    an_ending,
+    shards_of,
+    start_a_batch,
+    work_off,
+)
 from tidyllm.server.stores.sql.store import SqlStore
 
 Parameters: TypeAlias = tuple[object, ...] | list[tuple[object, ...]]
@@ -32,9 +43,8 @@ HOT: dict[str, Callable[[SqlStore], object]] = {
     "publish": lambda store: store.publish(an_ending("batch_1"), now=NOW),
     "live_workers": lambda store: store.live_workers(),
     "bury_worker": lambda store: store.bury_worker("w1", now=NOW),
-    "claim_shards": lambda store: store.claim_shards("w1", limit=4),
-    "report": lambda store: work_off(store, "w1", store.claim_shards("w1", limit=2)),
     "stopping_batches": lambda store: store.stopping_batches("w1"),
+    "note_upstreams": lambda store: store.note_upstreams("w1", [a_state("a")], now=NOW),
 }
 
 
@@ -76,6 +86,15 @@ def test_question_is_answered_by_an_index(engine: Engine, store: SqlStore, name:
     scans = [step for step in plans if re.match(r"SCAN (file|batch|shard|worker|project)\b", step)]
     assert [step for step in scans if step != "SCAN worker USING INDEX ix_worker_live"] == []
     assert [step for step in plans if "TEMP B-TREE" in step] == []
+
+
+def test_shards_are_claimed_by_an_index_and_those_of_a_few_batches_are_sorted(engine: Engine, store: SqlStore) -> None:
+    # Only as many batches as shards are wanted are looked at more closely, however many wait.
+    plans = plans_of(engine, store, lambda each: work_off(each, "w1", each.claim_shards("w1", limit=2)))
+    assert "SEARCH batch USING INDEX ix_batch_open (status=?)" in plans
+    assert "SEARCH shard USING PRIMARY KEY (batch_seq=? AND number=?)" in plans
+    assert [step for step in plans if re.match(r"SCAN (batch|shard|worker|mine)\b", step)] == []
+    assert "USE TEMP B-TREE FOR ORDER BY" in plans
 
 
 def test_stopped_batches_are_found_by_an_index_and_sorted(engine: Engine, store: SqlStore) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The migration after which a database looks as this file says."""
 
 metadata = MetaData(
@@ -117,6 +118,20 @@ shard = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     # A batch's shards lie side by side, in order: its counts are one read of neighbours.
+    sqlite_with_rowid=False,
+)
+
+upstream_state = Table(
+    "upstream_state",
+    metadata,
+    Column("worker_id", String, ForeignKey("worker.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("limit_found", Float),
+    Column("in_flight", Integer, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # A few rows, of which each worker's lie side by side: they need no other index.
     sqlite_with_rowid=False,
 )
 

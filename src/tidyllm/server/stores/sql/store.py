@@ -7,9 +7,9 @@ import msgspec
 from sqlalchemy import Engine
 
 from tidyllm.core.batch import Problem
-from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport
+from tidyllm.server.records import BatchRecord, Ending, FileRecord, Lease, Shard, ShardReport, UpstreamState
 from tidyllm.server.states import ShardState
-from tidyllm.server.stores.sql.queries import batches, files, shards, workers
+from tidyllm.server.stores.sql.queries import batches, files, shards, upstreams, workers
 from tidyllm.server.stores.sql.trouble import told, transaction
 
 _IDS_PER_QUESTION = 500
@@ -172,6 +172,7 @@ class SqlStore:
         """See `Store`."""
         with transaction(self._writing) as connection:
             workers.bury(connection, worker_id, now=now)
+            upstreams.forget_dead(connection)
             return shards.requeue(connection, worker_id)
 
     def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
@@ -193,6 +194,23 @@ class SqlStore:
         """See `Store`."""
         with transaction(self._reading) as connection:
             return shards.stopping(connection, worker_id)
+
+    # Upstreams
+
+    def note_upstreams(self, worker_id: str, states: Sequence[UpstreamState], *, now: int) -> None:
+        """See `Store`; what a worker notes that is buried or unknown is forgotten."""
+        with transaction(self._writing) as connection:
+            upstreams.note(connection, worker_id, states=states, now=now)
+
+    def upstream_states(self) -> list[UpstreamState]:
+        """See `Store`."""
+        with transaction(self._reading) as connection:
+            return upstreams.of_live_workers(connection)
+
+    def learned_limit(self, name: str) -> float | None:
+        """See `Store`."""
+        with transaction(self._reading) as connection:
+            return upstreams.newest_limit(connection, name)
 
     # The database itself
 

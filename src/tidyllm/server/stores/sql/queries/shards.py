@@ -1,9 +1,11 @@
 """Questions about shards: who may work on which, and what has been done in them."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
-from sqlalchemy import Connection, bindparam, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, exists, func, insert, select, tuple_, update
 
 from tidyllm.core.batch import BatchStatus, BatchUsage
 from tidyllm.server.records import Lease, Shard, ShardReport
@@ -29,39 +31,82 @@ def of_batch(connection: Connection, batch_id: str) -> list[Shard]:
 
 
 def claim(connection: Connection, worker_id: str, *, limit: int, leaving: Collection[str]) -> list[Lease]:
-    """Lease queued shards to a live worker: oldest batch in progress first, in input order."""
-    next_in_line = (
-        select(batch.c.seq, shard.c.number)
-        .join(shard, shard.c.batch_seq == batch.c.seq)
-        .where(batch_open, batch.c.status == BatchStatus.IN_PROGRESS.value)
-        .where(shard_open, shard.c.state == ShardState.QUEUED.value, batch.c.id.not_in(leaving))
-        .order_by(batch.c.seq, shard.c.number)
-        .limit(limit)
-        # SQLite leaves this out: there, whoever writes is alone.
-        .with_for_update(skip_locked=True, of=shard)
-    )
+    """Lease queued shards to a live worker: the first of each batch in progress, the oldest first, then the second."""
     lease = (
         update(shard)
-        .where(tuple_(shard.c.batch_seq, shard.c.number).in_(next_in_line))
+        .where(tuple_(shard.c.batch_seq, shard.c.number).in_(_next_in_line(limit, leaving)))
         # A worker that was declared dead gets nothing: nobody would put it back.
         .where(exists().where(worker.c.id == worker_id, worker_live))
         .values(state=ShardState.LEASED.value, worker_id=worker_id, epoch=shard.c.epoch + 1)
         .returning(shard.c.batch_seq, shard.c.epoch, *(shard.c[name] for name in _PLACE))
     )
     rows = sorted(connection.execute(lease).mappings(), key=lambda row: (row["batch_seq"], row["number"]))
-    seqs = sorted({row["batch_seq"] for row in rows})
-    owners = select(batch.c.seq, batch.c.id, batch.c.endpoint, batch.c.input_blob).where(batch.c.seq.in_(seqs))
-    by_seq = {row.seq: row for row in connection.execute(owners)} if seqs else {}
-    return [
-        Lease(
-            batch_id=by_seq[row["batch_seq"]].id,
-            endpoint=by_seq[row["batch_seq"]].endpoint,
-            input_blob=by_seq[row["batch_seq"]].input_blob,
-            epoch=row["epoch"],
-            shard=Shard(**{name: row[name] for name in _PLACE}),
-        )
-        for row in rows
-    ]
+    owners = _owners(connection, {row["batch_seq"] for row in rows})
+    turns: Counter[int] = Counter()
+    leases: list[tuple[int, Lease]] = []
+    for row in rows:
+        seq = row["batch_seq"]
+        leases.append((turns[seq], _lease(row, owners[seq])))
+        turns[seq] += 1
+    return [lease for _, lease in sorted(leases, key=itemgetter(0))]
+
+
+def _lease(row: RowMapping, owner: RowMapping) -> Lease:
+    return Lease(
+        batch_id=owner["id"],
+        endpoint=owner["endpoint"],
+        input_blob=owner["input_blob"],
+        epoch=row["epoch"],
+        shard=Shard(**{name: row[name] for name in _PLACE}),
+        model=owner["model"],
+        project_id=owner["project_id"],
+        expires_at=owner["expires_at"],
+        # A sum of bigint is numeric on PostgreSQL, a Decimal here: hence the int().
+        remaining=int(owner["remaining"]),
+    )
+
+
+def _next_in_line(limit: int, leaving: Collection[str]) -> Select[tuple[int, int]]:
+    """Return the question which shards are next; it sorts those of `limit` batches at most, however many there are."""
+    queued = shard.c.state == ShardState.QUEUED.value
+    waiting = (
+        select(batch.c.seq)
+        .where(batch_open, batch.c.status == BatchStatus.IN_PROGRESS.value, batch.c.id.not_in(leaving))
+        .where(select(shard.c.number).where(shard.c.batch_seq == batch.c.seq, shard_open, queued).exists())
+        .order_by(batch.c.seq)
+        .limit(limit)
+        .subquery("waiting")
+    )
+    turn = func.row_number().over(partition_by=shard.c.batch_seq, order_by=shard.c.number)
+    ranked = (
+        select(shard.c.batch_seq, shard.c.number, turn.label("turn"))
+        .join(waiting, waiting.c.seq == shard.c.batch_seq)
+        .where(shard_open, queued)
+        .subquery("ranked")
+    )
+    # PostgreSQL locks no rows that are numbered in the same question, hence another around it. It looks again at a row
+    # that another worker has had before it could lock it: the state is asked for a second time.
+    mine = shard.alias("mine")
+    return (
+        select(mine.c.batch_seq, mine.c.number)
+        .join(ranked, and_(mine.c.batch_seq == ranked.c.batch_seq, mine.c.number == ranked.c.number))
+        .where(mine.c.state == ShardState.QUEUED.value)
+        .order_by(ranked.c.turn, ranked.c.batch_seq)
+        .limit(limit)
+        # SQLite leaves this out: there, whoever writes is alone.
+        .with_for_update(skip_locked=True, of=mine)
+    )
+
+
+def _owners(connection: Connection, seqs: Collection[int]) -> Mapping[int, RowMapping]:
+    """Return what leases carry of their batches, by `seq`."""
+    if not seqs:
+        return {}
+    told = select(func.sum(shard.c.completed + shard.c.failed)).where(shard.c.batch_seq == batch.c.seq)
+    remaining = (batch.c.total - told.scalar_subquery()).label("remaining")
+    names = ("seq", "id", "endpoint", "input_blob", "model", "project_id", "expires_at")
+    question = select(*(batch.c[name] for name in names), remaining).where(batch.c.seq.in_(seqs))
+    return {row["seq"]: row for row in connection.execute(question).mappings()}
 
 
 def settle(connection: Connection, worker_id: str, *, reports: Sequence[ShardReport], unless_done: ShardState) -> None:
