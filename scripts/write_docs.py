@@ -1,6 +1,7 @@
 """Writes the generated parts of the documents from the code; with --check it only says whether they are up to date."""
 
 import ast
+import json
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 import typer.main
 from fastapi.routing import APIRoute
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from scripts.source import PACKAGE, ROOT, Module, first_sentence, package_modules
@@ -21,6 +24,7 @@ from tidyllm.core.wire import MIB
 from tidyllm.provider import Provider, find_provider
 from tidyllm.server.api.app import create_app
 from tidyllm.server.blobs.disk import DiskBlobs
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.settings import Settings
 from tidyllm.server.store import Store
 from tidyllm.server.thread import StoreThread
@@ -134,7 +138,17 @@ def settings_table() -> Iterator[str]:
     yield "| setting | default | meaning |"
     yield "|---|---|---|"
     for name, meaning in field_docstrings(PACKAGE / "server" / "settings.py", "Settings").items():
-        yield f"| `{name}` | {_default_words(getattr(Settings(), name))} | {meaning} |"
+        if name != "upstreams":  # They have tables of their own, in the file and in the document.
+            yield f"| `{name}` | {_default_words(getattr(Settings(), name))} | {meaning} |"
+
+
+def upstreams_table() -> Iterator[str]:
+    """Yield a table of what an `[[upstream]]` table may hold: field, default, and what the docstring says."""
+    defaults = {field.name: field.default for field in fields(UpstreamSettings)}
+    yield "| field | default | meaning |"
+    yield "|---|---|---|"
+    for name, meaning in field_docstrings(PACKAGE / "server" / "declared.py", "UpstreamSettings").items():
+        yield f"| `{name}` | {_field_default_words(defaults[name])} | {meaning} |"
 
 
 def field_docstrings(path: Path, class_name: str) -> dict[str, str]:
@@ -156,7 +170,7 @@ PARTS: Mapping[str, Mapping[str, Writer]] = {
     "ARCHITECTURE.md": {"code map": code_map},
     "docs/commands.md": {"commands": commands_part},
     "docs/providers.md": {"providers": providers_table, "options": options_table},
-    "docs/server.md": {"routes": routes_table, "settings": settings_table},
+    "docs/server.md": {"routes": routes_table, "settings": settings_table, "upstreams": upstreams_table},
 }
 """Which document holds which generated parts."""
 
@@ -207,6 +221,12 @@ def _default_words(value: object) -> str:
     if isinstance(value, int) and value >= MIB and value % MIB == 0:
         return f"{value // MIB} MiB"
     return f"`{value}`"
+
+
+def _field_default_words(value: object) -> str:
+    if value is NODEFAULT:
+        return "must be given"
+    return "no limit" if value is None else f"`{json.dumps(value)}`"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.crash.lossy import LossyDisk
 from tests.crash.points import Crash, PointedDisk, Points, pointed_store
 from tidyllm.core.clock import SystemClock
 from tidyllm.server.places import make_folders
-from tidyllm.server.process import Life, Orders, Role
+from tidyllm.server.process import Life, Orders, Role, UpstreamsNow
 from tidyllm.server.processes import api, clerk, worker
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.engine import open_store
@@ -180,6 +180,7 @@ async def _serve(start: Start, ready: Connection) -> None:
             store=store,
             disk=disk,
             clock=AheadClock(home.ahead),
+            upstreams=UpstreamsNow(_settings(start).upstreams),
             ready=one_ready,
             stop=stop,
         )

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tidyllm.core.disk import LocalDisk
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.places import make_folders
-from tidyllm.server.process import Orders, Role, encode_orders
+from tidyllm.server.process import Orders, Role, encode_orders, encode_upstreams
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
 
@@ -32,3 +35,82 @@ def test_a_process_whose_parent_is_gone_before_it_is_ready_ends_in_good_order(tm
         said = process.stderr.read().decode()
         assert process.wait(DEADLINE_S) == 0, said
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def clerk(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that waits for its orders, as a clerk; it must end in good order."""
+    make_folders(tmp_path, LocalDisk())
+    migrate(tmp_path)
+    command = [sys.executable, "-m", "tidyllm.server.child"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        yield process
+        assert process.wait(DEADLINE_S) == 0
+
+
+def declared(name: str) -> bytes:
+    return encode_upstreams((UpstreamSettings(name=name, base_url=f"http://{name}/v1"),))
+
+
+def orders_for(data: Path) -> bytes:
+    return encode_orders(Orders(role=Role.CLERK, settings=Settings(data=data, upstream="http://x/v1"), socket_fds=()))
+
+
+def writer(process: "subprocess.Popen[bytes]") -> Callable[[bytes], None]:
+    assert process.stdin is not None
+    pipe: IO[bytes] = process.stdin
+
+    def write(data: bytes) -> None:
+        pipe.write(data)
+        pipe.flush()
+
+    return write
+
+
+def next_told(process: "subprocess.Popen[bytes]") -> str:
+    """Wait until the process says what its upstreams are now."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"upstreams are now: " in line:
+            return line.decode().partition("now: ")[2].strip()
+    raise AssertionError("It said nothing.")
+
+
+def test_new_upstreams_come_in_lines_whatever_the_pieces(tmp_path: Path, clerk: "subprocess.Popen[bytes]") -> None:
+    write = writer(clerk)
+    write(orders_for(tmp_path))
+    assert next_told(clerk) == "default (http://x/v1)."
+    write(declared("a") + declared("b")[:20])
+    assert next_told(clerk) == "a (http://a/v1)."
+    write(declared("b")[20:] + declared("c") + b"[{")
+    assert next_told(clerk) == "b (http://b/v1)."
+    assert next_told(clerk) == "c (http://c/v1)."
+    assert clerk.stdin is not None
+    clerk.stdin.close()
+
+
+def test_orders_that_come_in_pieces_are_waited_for(tmp_path: Path, clerk: "subprocess.Popen[bytes]") -> None:
+    write = writer(clerk)
+    for start in range(0, len(orders_for(tmp_path)), 100):
+        write(orders_for(tmp_path)[start : start + 100])
+    assert next_told(clerk) == "default (http://x/v1)."
+    assert clerk.stdin is not None
+    clerk.stdin.close()
+
+
+def test_of_upstreams_that_came_with_the_orders_the_last_count(
+    tmp_path: Path, clerk: "subprocess.Popen[bytes]"
+) -> None:
+    write = writer(clerk)
+    write(orders_for(tmp_path) + declared("a") + declared("b"))
+    assert next_told(clerk) == "b (http://b/v1)."
+    assert clerk.stdin is not None
+    clerk.stdin.close()
+
+
+def test_a_process_that_never_gets_orders_ends(clerk: "subprocess.Popen[bytes]") -> None:
+    assert clerk.stdin is not None
+    assert clerk.stderr is not None
+    clerk.stdin.close()
+    assert clerk.stderr.read() == b""

@@ -87,9 +87,11 @@ def request(n: int) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(data: Path, model: Upstream, *options: str, log: Path | None = None) -> Iterator[Served]:
+def serving(data: Path, model: Upstream | None, *options: str, log: Path | None = None) -> Iterator[Served]:
     command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--data", str(data), *options]
-    environ = {**os.environ, "TIDYLLM_UPSTREAM": model.base_url, "TIDYLLM_CONCURRENCY": str(IN_FLIGHT)}
+    environ = {**os.environ, "TIDYLLM_CONCURRENCY": str(IN_FLIGHT)}
+    if model is not None:
+        environ["TIDYLLM_UPSTREAM"] = model.base_url
     with (
         contextlib.nullcontext() if log is None else log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environ) as process,
@@ -249,12 +251,93 @@ def test_the_folder_is_private_and_has_one_server(tmp_path: Path, model: Simulat
             run(Settings(data=data, upstream=model.base_url, port=0), print)
 
 
+def declare(path: Path, *names: str, models: str = "*", more: str = "") -> None:
+    tables = [
+        f'[[upstream]]\nname = "{name}"\nbase_url = "http://{name}/v1"\nmodels = ["{models}"]\n' for name in names
+    ]
+    path.write_text(more + "".join(tables))
+
+
+def told(log: Path, role: str, names: str) -> int:
+    """Return how many processes of a role have said that these are the upstreams now."""
+    return len(re.findall(rf" {role}\[\d+\] INFO The upstreams are now: {re.escape(names)}\.", log.read_text()))
+
+
+def test_upstreams_that_are_declared_anew_come_to_all_who_need_them_and_to_those_who_come_later(tmp_path: Path) -> None:
+    config, log = tmp_path / "our.toml", tmp_path / "log"
+    declare(config, "a")
+    with serving(tmp_path / "data", None, "--config", str(config), log=log) as served:
+        assert told(log, "worker", "a (http://a/v1)") == told(log, "clerk", "a (http://a/v1)") == 1
+        declare(config, "b", "c", models="other*", more="[server]\nconcurrency = 3\n")
+        served.process.send_signal(signal.SIGHUP)
+        now = "b (http://b/v1), c (http://c/v1)"
+        wait_until(lambda: told(log, "worker", now) and told(log, "clerk", now), "they are told")
+        problems = served.ended(served.create(1)).errors
+        assert problems is not None
+        (problem,) = problems.data or []
+        message = "No upstream takes the model 'm': there are b (other*), c (other*)."
+        assert (problem.code, problem.message) == ("model_not_found", message)
+        (pid,) = served.worker_pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: told(log, "worker", now) == 2, "another worker is told as it begins")
+    assert "api[" not in log.read_text()
+
+
+def test_upstreams_stay_as_they_are_where_the_file_is_wrong(tmp_path: Path) -> None:
+    config, log = tmp_path / "our.toml", tmp_path / "log"
+    declare(config, "a")
+    with serving(tmp_path / "data", None, "--config", str(config), "--workers", "2", log=log) as served:
+        for wrong, said in (
+            ("[[upstream]]", "`name` is missing"),
+            ("[[upstream]]\nname = 'b'\nbase_url = 'http://b/v1'\nmax_concurrency = 1\n", "lower `workers`"),
+        ):
+            config.write_text(wrong)
+            served.process.send_signal(signal.SIGHUP)
+            wait_until(lambda said=said: said in log.read_text(), "it is told what is wrong")  # type: ignore[misc]
+        config.unlink()
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "no settings file" in log.read_text(), "it is told that the file is gone")
+        os.kill(served.worker_pids()[0], signal.SIGKILL)
+        wait_until(lambda: told(log, "worker", "a (http://a/v1)") == 3, "another worker begins")
+        assert log.read_text().count("The upstreams stay as they are.") == 3
+
+
+def test_other_settings_that_are_changed_wait_for_a_restart_and_are_named(tmp_path: Path) -> None:
+    config, log = tmp_path / "our.toml", tmp_path / "log"
+    declare(config, "a", more="[server]\ntick_s = 0.1\n")
+    with serving(tmp_path / "data", None, "--config", str(config), log=log) as served:
+        declare(config, "b", more="[server]\ntick_s = 0.3\nattempts_max = 9\n")
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: told(log, "worker", "b (http://b/v1)"), "the worker is told")
+        assert log.read_text().count("restart the server to change attempts_max, tick_s.") == 1
+
+
+def test_a_terminal_that_closes_ends_the_server(tmp_path: Path, model: SimulatedModel) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    near, far = os.openpty()
+    environ = {**os.environ, "TIDYLLM_UPSTREAM": model.base_url}
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdin=far, stdout=subprocess.PIPE, stderr=errors, env=environ) as process,
+    ):
+        os.close(far)
+        assert process.stdout is not None
+        assert b"Serving" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        names = f"default ({model.base_url})"
+        wait_until(lambda: told(log, "worker", names) == 2, "as long as it is open, the file is read again")
+        os.close(near)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(DEADLINE_S) == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (Settings(host="0.0.0.0"), "no keys yet"),  # noqa: S104 - to see it refused
         (Settings(host="example.org"), "not an IP address"),
-        (Settings(upstream="127.0.0.1:8000"), "The upstream must be like"),
+        (Settings(upstream="127.0.0.1:8000"), "The upstream 'default' must be like"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: Settings, message: str) -> None:
@@ -279,6 +362,7 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: py
     monkeypatch.setenv("TIDYLLM_UPSTREAM_KEY", "schlüssel")
     with pytest.raises(SettingError) as refused:
         run(Settings(upstream="http://127.0.0.1:1/v1"), print)
+    assert "'default', TIDYLLM_UPSTREAM_KEY" in str(refused.value)
     assert "schl" not in str(refused.value)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.cli import serve, simulate
+from tidyllm.cli import serve, simulate, upstreams
 from tidyllm.core.errors import TidyllmError
 
 ERROR_EXIT_CODE = 2
@@ -15,6 +15,7 @@ INTERRUPTED_EXIT_CODE = 130
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(serve.app)
 app.add_typer(simulate.app)
+app.add_typer(upstreams.app)
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

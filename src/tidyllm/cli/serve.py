@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.core.errors import SettingError
+from tidyllm.cli.extra import needing_server_libraries
 
 app = typer.Typer()
 
@@ -24,9 +24,11 @@ def serve(
     """Serve the Batch and Files API in front of a model endpoint.
 
     What is not given here comes from TIDYLLM_... variables, then from the table `server` of the settings file.
+
+    At SIGHUP it reads the `upstream` tables of the settings file again.
     """
     # The server's libraries are an extra that may not be installed, and take long to load.
-    from tidyllm.server.settings import load_settings  # noqa: PLC0415 - for that reason
+    from tidyllm.server.settings import SETTINGS_FILE, load_settings  # noqa: PLC0415 - for that reason
 
     given = {
         "host": host,
@@ -36,11 +38,9 @@ def serve(
         "workers": workers,
         "concurrency": concurrency,
     }
-    settings = load_settings(given, file=config)
-    try:
+    # If it was there, it has to be there when it is read again.
+    file = config or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
+    settings = load_settings(given, file=file)
+    with needing_server_libraries():
         from tidyllm.server.serve import run  # noqa: PLC0415 - for that reason
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "tidyllm":
-            raise
-        raise SettingError(f'The server needs {error.name}: pip install "tidyllm[server]".') from error
-    raise typer.Exit(run(settings, typer.echo))
+    raise typer.Exit(run(settings, typer.echo, reload=lambda: load_settings(given, file=file)))

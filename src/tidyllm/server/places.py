@@ -1,6 +1,6 @@
 """Where things lie in the server's data folder.
 
-tidyllm.sqlite3            what is known of files, batches, shards and workers
+tidyllm.sqlite3            what is known of files, batches, shards, workers and upstreams
 blobs/kept/<key>           bodies of files; in blobs/incoming/ while they are written
 journals/<batch>/*.log     answers of unfinished batches, one file per worker life
 workers/<id>.lock          held by a worker as long as it lives; its text is the process id

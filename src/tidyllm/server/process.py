@@ -9,6 +9,7 @@ import msgspec
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import Disk
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
@@ -30,6 +31,25 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """The listening socket, inherited by the api; empty for the others."""
 
 
+class UpstreamsNow:
+    """The upstreams as they are declared now: `serve` may read them again at any time."""
+
+    def __init__(self, upstreams: tuple[UpstreamSettings, ...]) -> None:
+        self._now = upstreams
+        self.changed = asyncio.Event()
+        """Set when they have been declared anew; its owner clears it."""
+
+    @property
+    def now(self) -> tuple[UpstreamSettings, ...]:
+        """The newest ones, in the order of the settings file; at least one."""
+        return self._now
+
+    def replace(self, upstreams: tuple[UpstreamSettings, ...]) -> None:
+        """Put others in their place."""
+        self._now = upstreams
+        self.changed.set()
+
+
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """What a process has while it lives."""
 
@@ -37,6 +57,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreThread
     disk: Disk
     clock: Clock
+    upstreams: UpstreamsNow
     ready: Callable[[], None]
     """To be called once, when the process can do its work."""
     stop: asyncio.Event
@@ -51,6 +72,16 @@ def encode_orders(orders: Orders) -> bytes:
 def decode_orders(line: bytes) -> Orders:
     """Return the orders in a line."""
     return msgspec.json.decode(line, type=Orders, dec_hook=_path)
+
+
+def encode_upstreams(upstreams: tuple[UpstreamSettings, ...]) -> bytes:
+    """Return upstreams as one line of JSON."""
+    return msgspec.json.encode(upstreams) + b"\n"
+
+
+def decode_upstreams(line: bytes) -> tuple[UpstreamSettings, ...]:
+    """Return the upstreams in a line."""
+    return msgspec.json.decode(line, type=tuple[UpstreamSettings, ...])
 
 
 def _path(kind: type, value: object) -> object:

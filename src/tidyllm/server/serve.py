@@ -9,14 +9,17 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from tidyllm.core.auth import Auth
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import SettingError
 from tidyllm.core.url import checked_base_url
 from tidyllm.server.child import READY
+from tidyllm.server.declared import UpstreamSettings, refuse_small_parts
 from tidyllm.server.locks import hold
 from tidyllm.server.places import make_folders, serve_lock
-from tidyllm.server.process import Orders, Role, encode_orders
+from tidyllm.server.process import Orders, Role, encode_orders, encode_upstreams
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
 from tidyllm.server.words import as_sentence, how_it_ended
@@ -34,16 +37,26 @@ UNREADY_DEATHS_MAX = 5
 will not cure."""
 STOP_MARGIN_S = 5.0
 """Beyond the grace of requests in flight, how long a process may take to end before it is killed."""
-
+_FIXED = [name for name in Settings.__struct_fields__ if not name.startswith("upstream")]
+"""Settings that hold until a restart."""
 
 CHILD = ("-P", "-m", "tidyllm.server.child")
 """What Python runs in each process. -P: a file in the user's folder must not stand in for a module."""
 
 
-def run(settings: Settings, announce: Callable[[str], None], *, child: Sequence[str] = CHILD) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready."""
+def run(
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    reload: Callable[[], Settings] | None = None,
+    child: Sequence[str] = CHILD,
+) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code. `announce` is told where, once everything is ready.
+
+    At SIGHUP `reload` reads the settings again: of them the upstreams are taken over.
+    """
     _refuse_open_address(settings.host)
-    _check_upstream(settings)
+    _check_upstreams(settings.upstreams)
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_folders(settings.data, LocalDisk())
@@ -57,7 +70,7 @@ def run(settings: Settings, announce: Callable[[str], None], *, child: Sequence[
     try:
         migrate(settings.data)
         with _listen(settings.host, settings.port) as listening:
-            return asyncio.run(_Supervisor(settings, listening, announce, child=child).run())
+            return asyncio.run(_Supervisor(settings, listening, announce=announce, reload=reload, child=child).run())
     finally:
         os.umask(mask)
         os.close(lock)
@@ -74,10 +87,15 @@ def _refuse_open_address(host: str) -> None:
         )
 
 
-def _check_upstream(settings: Settings) -> None:
-    if not checked_base_url(settings.upstream, called="The upstream").endswith("/v1"):
-        log.warning("The upstream %s does not end in /v1, as the base URLs of such endpoints do.", settings.upstream)
-    Keys().sign(Auth(env=settings.upstream_key_env, required=False))  # A key that no header can carry is told now.
+def _check_upstreams(upstreams: Sequence[UpstreamSettings]) -> None:
+    for upstream in upstreams:
+        called = f"The upstream {upstream.name!r}"
+        if not checked_base_url(upstream.base_url, called=called).endswith("/v1"):
+            log.warning("%s, %s, does not end in /v1, as such base URLs do.", called, upstream.base_url)
+        try:
+            Keys().sign(Auth(env=upstream.key_env, required=False))  # A key that no header can carry is told now.
+        except SettingError as error:
+            raise SettingError(f"The key of the upstream {upstream.name!r}, {upstream.key_env}: {error}") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -97,9 +115,16 @@ class _Supervisor:
     """Keeps one api, one clerk and the workers alive until it is told to stop."""
 
     def __init__(
-        self, settings: Settings, listening: socket.socket, announce: Callable[[str], None], *, child: Sequence[str]
+        self,
+        settings: Settings,
+        listening: socket.socket,
+        *,
+        announce: Callable[[str], None],
+        reload: Callable[[], Settings] | None,
+        child: Sequence[str],
     ) -> None:
         self._settings = settings
+        self._reload = reload
         self._child = child
         self._listening = listening
         self._announce = announce
@@ -107,15 +132,39 @@ class _Supervisor:
         self._places = [Role.API, Role.CLERK] + [Role.WORKER] * settings.workers
         self._unready = len(self._places)
         self._exit_code = 0
+        self._tellable: set[asyncio.subprocess.Process] = set()
+        """Those that want to know of new upstreams."""
+        self._terminals = [fd for fd in range(3) if os.isatty(fd)]
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
+        if self._reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._hear_hangup, self._reload)
         async with asyncio.TaskGroup() as tasks:
             for role in self._places:
                 tasks.create_task(self._keep(role))
         return self._exit_code
+
+    def _hear_hangup(self, reload: Callable[[], Settings]) -> None:
+        """Read the upstreams again; or stop, if what the signal says is that the terminal has closed."""
+        if not all(os.isatty(fd) for fd in self._terminals):
+            self._stop.set()
+            return
+        try:
+            fresh = reload()
+            _check_upstreams(fresh.upstreams)
+            refuse_small_parts(fresh.upstreams, workers=self._settings.workers, file="the settings file")
+        except SettingError as error:
+            log.error("The upstreams stay as they are. %s", error)  # noqa: TRY400 - it is told in full
+            return
+        if changed := [name for name in _FIXED if getattr(fresh, name) != getattr(self._settings, name)]:
+            log.warning("Only upstreams change at once; restart the server to change %s.", ", ".join(changed))
+        self._settings = msgspec.structs.replace(self._settings, upstreams=fresh.upstreams)
+        for process in self._tellable:
+            assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+            process.stdin.write(encode_upstreams(fresh.upstreams))
 
     async def _keep(self, role: Role) -> None:
         """Keep one process of a role alive, with a growing pause between lives that are short."""
@@ -132,6 +181,7 @@ class _Supervisor:
                 await self._stopped_within(RESTART_DELAY_MAX_S)
                 continue
             ready = await self._live(process, first=first)
+            self._tellable.discard(process)
             if self._stop.is_set():
                 return
             first = first and not ready
@@ -160,6 +210,8 @@ class _Supervisor:
         )
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         process.stdin.write(encode_orders(Orders(role=role, settings=self._settings, socket_fds=fds)))
+        if role is not Role.API:
+            self._tellable.add(process)
         return process
 
     async def _live(self, process: asyncio.subprocess.Process, *, first: bool) -> bool:

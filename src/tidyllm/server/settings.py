@@ -11,7 +11,10 @@ import msgspec
 
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import MIB
+from tidyllm.server.declared import UpstreamSettings, read_upstreams, refuse_small_parts
 
+SETTINGS_FILE = Path("tidyllm.toml")
+"""What is read where no file is named, if it is there."""
 _PREFIX = "TIDYLLM_"
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -75,6 +78,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Space on the disk that an upload must leave, and below which no more work is taken on."""
     tick_s: Seconds = 0.2
     """How often the clerk looks for dead workers and lapsed batches when nothing wakes it."""
+    upstreams: tuple[UpstreamSettings, ...] = ()
+    """Those of the `[[upstream]]` tables; never empty, as one named `default`, of `upstream`, stands where none is."""
+
+    def __post_init__(self) -> None:
+        if not self.upstreams:
+            only = UpstreamSettings(name="default", base_url=self.upstream.rstrip("/"), key_env=self.upstream_key_env)
+            msgspec.structs.force_setattr(self, "upstreams", (only,))
 
 
 def load_settings(
@@ -82,33 +92,54 @@ def load_settings(
 ) -> Settings:
     """Return the settings: `given` first, then the environment, then the file's `[server]` table, then defaults.
 
-    `file` defaults to `tidyllm.toml` in this folder, if there is one. Of `given`, None stands for "not given"; of the
-    environment, other `TIDYLLM_...` variables are none of ours. Raises SettingError naming the setting and its place.
+    `file` defaults to `tidyllm.toml` in this folder, if there is one; its `[[upstream]]` tables are the upstreams. Of
+    `given`, None stands for "not given"; of the environment, other `TIDYLLM_...` variables are none of ours. Raises
+    SettingError naming the setting and its place.
     """
-    path = file or Path("tidyllm.toml")
+    path = file or SETTINGS_FILE
     if file is not None and not path.exists():
         raise SettingError(f"There is no settings file {file}.")
+    document = _document(path) if path.exists() else {}
     places = [
-        (f"{path}, [server]", _from_file(path) if path.exists() else {}),
+        (f"{path}, [server]", _server_table(document, path)),
         ("the environment", _from_environment(environ)),
         ("what was given", {name: value for name, value in given.items() if value is not None}),
     ]
     chosen: dict[str, object] = {}
     for place, values in places:
         chosen |= {name: _checked(name, value, place=place) for name, value in values.items()}
-    return msgspec.convert(chosen, Settings)
+    if "upstream" in document:
+        for place, values in places:
+            _refuse_two_ways(values, place=place, file=path)
+        chosen["upstreams"] = read_upstreams(document["upstream"], file=path)
+    settings = msgspec.convert(chosen, Settings)
+    refuse_small_parts(settings.upstreams, workers=settings.workers, file=str(path))
+    return settings
 
 
-def _from_file(path: Path) -> Mapping[str, object]:
+def _document(path: Path) -> Mapping[str, object]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("server", {})
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not TOML: {error}.") from error
     except OSError as error:
         raise SettingError(f"The settings file cannot be read: {error}.") from error
+
+
+def _server_table(document: Mapping[str, object], path: Path) -> Mapping[str, object]:
+    table = document.get("server", {})
     if not isinstance(table, dict):
         raise SettingError(f"In {path}, `server` is not a table: write the settings below a line `[server]`.")
     return table
+
+
+def _refuse_two_ways(values: Mapping[str, object], *, place: str, file: Path) -> None:
+    for name in ("upstream", "upstream_key_env"):
+        if name in values:
+            raise SettingError(
+                f"The setting `{name}` ({place}) is for servers with one upstream, and {file} has [[upstream]] tables: "
+                "leave one of the two out."
+            )
 
 
 def _from_environment(environ: Mapping[str, str]) -> Mapping[str, object]:
@@ -135,4 +166,7 @@ def _path(_kind: type, value: object) -> object:
     return Path(value)
 
 
-_TYPES: Mapping[str, type] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+_TYPES: Mapping[str, type] = {
+    field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "upstreams"
+}
+"""Of what can be set by itself: the upstreams have tables of their own."""

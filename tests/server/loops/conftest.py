@@ -26,6 +26,7 @@ from tidyllm.server.loops.pruner import Pruner
 from tidyllm.server.loops.rescuer import Rescuer
 from tidyllm.server.loops.worker import Worker
 from tidyllm.server.places import blobs_folder, make_folders, worker_lock
+from tidyllm.server.process import UpstreamsNow
 from tidyllm.server.records import BatchRecord, FileRecord
 from tidyllm.server.settings import Settings
 from tidyllm.server.store import DEFAULT_PROJECT, Store
@@ -59,7 +60,10 @@ class House:
         self.disk = FaultyDisk()
         make_folders(data, self.disk)
         self.blobs = DiskBlobs(blobs_folder(data), disk=self.disk)
-        self.intake = Intake(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
+        self.upstreams = UpstreamsNow(self.settings.upstreams)
+        self.intake = Intake(
+            store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings, upstreams=self.upstreams
+        )
         self.finisher = Finisher(store=self.store, blobs=self.blobs, clock=self.clock, settings=self.settings)
         self.expirer = Expirer(store=self.store, clock=self.clock)
         self.rescuer = Rescuer(store=self.store, clock=self.clock, settings=self.settings)

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
 from tests.server.loops.conftest import House
-from tidyllm.core.batch import BatchStatus, RequestCounts
+from tidyllm.core.batch import BatchStatus, Problem, RequestCounts
 from tidyllm.journal import Kind, encode
 from tidyllm.journals.disk import DiskJournal
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.lines import LOST, error_line, http_line
 from tidyllm.server.loops.finisher import _ResultFile
-from tidyllm.server.loops.intake import Intake
 from tidyllm.server.places import batch_journals, worker_journal
 from tidyllm.server.records import BatchRecord, Lease, ShardReport
 from tidyllm.server.store import DEFAULT_PROJECT
@@ -262,13 +263,29 @@ def test_a_bad_input_file_fails_its_batch(house: House) -> None:
     asyncio.run(scenario())
 
 
+def test_a_batch_for_a_model_that_no_upstream_takes_fails(house: House) -> None:
+    async def scenario() -> None:
+        near = UpstreamSettings(name="near", base_url="http://near/v1", models=("m1", "other-*"))
+        house.upstreams.replace((near, msgspec.structs.replace(near, name="far", models=("M",))))
+        await house.send(2)
+        await house.intake.run_once()
+        batch = await house.batch()
+        message = "No upstream takes the model 'm': there are near (m1, other-*), far (M)."
+        assert batch.status is BatchStatus.FAILED
+        assert batch.problems == (Problem(code="model_not_found", message=message, param="body.model"),)
+        house.upstreams.replace((near, msgspec.structs.replace(near, name="far", models=("?",))))
+        await house.start(2, batch_id="batch_2")
+        assert (await house.batch("batch_2")).status is BatchStatus.IN_PROGRESS
+
+    asyncio.run(scenario())
+
+
 def test_an_input_that_breaks_the_reader_fails_its_batch_and_holds_up_no_other(house: House) -> None:
     async def scenario() -> None:
         await house.send(1)
         await house.send(1, batch_id="batch_2")
         await house.ask(lambda store: store.add_batch(strange))
-        intake = Intake(store=house.store, blobs=house.blobs, clock=house.clock, settings=house.settings)
-        while await intake.run_once():
+        while await house.intake.run_once():
             pass
         statuses = [(await house.batch(one)).status for one in ("batch_1", "batch_2", "batch_3")]
         assert statuses == [BatchStatus.IN_PROGRESS, BatchStatus.IN_PROGRESS, BatchStatus.FAILED]

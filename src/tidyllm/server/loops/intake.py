@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from array import array
+from collections.abc import Sequence
 from typing import BinaryIO, TypeAlias
 
 import msgspec
@@ -14,8 +15,10 @@ from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line, read_lines
 from tidyllm.core.wire import MIB
 from tidyllm.server.blob import Blobs
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.lines import MAIN_FIELD
 from tidyllm.server.patience import PutOff
+from tidyllm.server.process import UpstreamsNow
 from tidyllm.server.records import BatchRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
@@ -74,11 +77,14 @@ Problems: TypeAlias = tuple[Problem, ...]
 class Intake:
     """Moves batches from validating to in_progress, or to failed with the reasons."""
 
-    def __init__(self, *, store: StoreThread, blobs: Blobs, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, *, store: StoreThread, blobs: Blobs, clock: Clock, settings: Settings, upstreams: UpstreamsNow
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
+        self._upstreams = upstreams
         self._unreadable = PutOff(clock)
 
     async def run_once(self) -> bool:
@@ -94,6 +100,8 @@ class Intake:
             self._unreadable.put_off(batch.id, error, what="The intake")  # The batches behind it go on.
             return True
         self._unreadable.settle(batch.id)
+        if isinstance(found, Input) and not any(upstream.takes(found.model) for upstream in self._upstreams.now):
+            found = (_untaken(found.model, self._upstreams.now),)
         now = int(self._clock.now())
         if isinstance(found, Input):
             model, shards = found.model, found.shards
@@ -124,6 +132,12 @@ class Intake:
             return nowhere
         with file:
             return read_input(file, endpoint=batch.endpoint, settings=self._settings)
+
+
+def _untaken(model: str, upstreams: Sequence[UpstreamSettings]) -> Problem:
+    there = ", ".join(f"{upstream.name} ({', '.join(upstream.models)})" for upstream in upstreams)
+    message = f"No upstream takes the model '{model[:200]}': there are {there}."
+    return Problem(code="model_not_found", message=message, param="body.model")
 
 
 def read_input(file: BinaryIO, *, endpoint: str, settings: Settings) -> Input | Problems:

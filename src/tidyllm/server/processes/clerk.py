@@ -21,7 +21,7 @@ async def run(life: Life) -> None:
     store, disk, clock, settings = life.store, life.disk, life.clock, life.orders.settings
     blobs = DiskBlobs(blobs_folder(settings.data), disk=disk)
     duties: tuple[Loop, ...] = (
-        Intake(store=store, blobs=blobs, clock=clock, settings=settings),
+        Intake(store=store, blobs=blobs, clock=clock, settings=settings, upstreams=life.upstreams),
         Finisher(store=store, blobs=blobs, clock=clock, settings=settings),
         Rescuer(store=store, clock=clock, settings=settings),
         Expirer(store=store, clock=clock),
