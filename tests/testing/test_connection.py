@@ -2,10 +2,10 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
+from tests.testing.asking import dial, head, question
 from tidyllm.testing import Behavior, LatencyShape, SimulatedModel, simulated_model
 from tidyllm.testing.connection import BODY_BYTES_MAX, HEAD_BYTES_MAX, PIPELINED_MAX
 
@@ -16,22 +16,6 @@ MIB = 1024 * 1024
 def model() -> Iterator[SimulatedModel]:
     with simulated_model() as running:
         yield running
-
-
-@contextmanager
-def dial(model: SimulatedModel) -> Iterator[socket.socket]:
-    host, _, port = model.root.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        yield connection
-
-
-def question(text: str, *headers: str) -> bytes:
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
-    return head("POST /v1/chat/completions HTTP/1.1", f"content-length: {len(body)}", *headers) + body
-
-
-def head(*lines: str) -> bytes:
-    return "\r\n".join([*lines, "host: x", "", ""]).encode()
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -1,47 +1,19 @@
 import http.client
-import json
 import socket
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import openai
 import pytest
 
+from tests.testing.asking import ask, chat
 from tidyllm.testing import Behavior, KeyCounts, SimulatedModel, simulated_model
 from tidyllm.testing.model import SIGHTINGS_MAX
 
 TEXTS = [f"text {number}" for number in range(300)]
-
-
-class Reply(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> dict[str, Any]:
-        decoded: dict[str, Any] = json.loads(self.body)
-        return decoded
-
-
-def ask(model: SimulatedModel, path: str, body: object = None, *, method: str | None = None) -> Reply:
-    """Send one request on a connection of its own."""
-    connection = http.client.HTTPConnection(model.root.removeprefix("http://"), timeout=30)
-    try:
-        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method or ("GET" if body is None else "POST"), path, payload)
-        response = connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, headers, response.read())
-    finally:
-        connection.close()
-
-
-def chat(model: SimulatedModel, text: str) -> Reply:
-    body = {"model": "any-model", "messages": [{"role": "user", "content": text}]}
-    return ask(model, "/v1/chat/completions", body)
 
 
 def order(model: SimulatedModel, word: str) -> dict[str, Any]:

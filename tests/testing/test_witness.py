@@ -17,6 +17,8 @@ def test_every_request_is_counted_until_its_end() -> None:
         abandoned=1,
         in_flight=1,
         in_flight_peak=4,
+        working_peak=0,
+        waiting_peak=0,
         statuses={200: 1, 500: 1},
         broken=0,
         unkeyed=1,

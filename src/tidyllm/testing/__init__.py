@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tidyllm.core.errors import SettingError
 
 if TYPE_CHECKING:
-    from tidyllm.testing.behavior import Behavior, LatencyShape
+    from tidyllm.testing.behavior import Behavior, LatencyShape, OverCapacity
     from tidyllm.testing.clock import ManualClock
     from tidyllm.testing.exchanges import Player, play
     from tidyllm.testing.model import SimulatedModel
@@ -23,6 +23,7 @@ __all__ = [
     "KeyCounts",
     "LatencyShape",
     "ManualClock",
+    "OverCapacity",
     "Player",
     "SimulatedModel",
     "Witness",
@@ -40,6 +41,7 @@ _MODULE_OF = {
     "KeyCounts": "witness",
     "LatencyShape": "behavior",
     "ManualClock": "clock",
+    "OverCapacity": "behavior",
     "Player": "exchanges",
     "SimulatedModel": "model",
     "Witness": "witness",

@@ -8,6 +8,7 @@ import base64
 import math
 import re
 import struct
+from collections.abc import Iterable
 from hashlib import shake_128
 from operator import mul
 from typing import TypeAlias
@@ -20,12 +21,22 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 ECHO_CHARS = 60
 MODEL = "simulated"
-"""The one model that is listed; any other name is answered as well."""
+"""The one model that is listed unless others are told; any other name is answered as well then."""
 DIMENSIONS = 1536
 """Of an embedding, where the request does not say."""
 DIMENSIONS_MAX = 4096
 INPUTS_MAX = 2048
 """Inputs in one embeddings request."""
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """A body that is written piece by piece, each when the client has taken what was before."""
+
+    pieces: Iterable[bytes]
+    length: int | None = None
+    """Bytes of the whole body; none is not to announce it."""
+    pause_s: float = 0.0
+    """Time between two pieces, in seconds."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +51,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to close the connection in mid-body."""
     broken: bool = False
     """Whether the body is spoilt on purpose, by a cut or otherwise."""
+    stream: Stream | None = None
+    """The body, if it comes in pieces; `body` is not looked at then."""
+    reset: bool = False
+    """Whether to reset the connection instead of answering; nothing else is looked at then."""
 
 
 class RefusedError(ValueError):
@@ -213,15 +228,22 @@ def error_body(message: str, *, kind: str, param: str | None = None, code: str |
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def refusal(message: str, *, status: int = 400, param: str | None = None, request_id: str = "req_simulated") -> Answer:
+def refusal(
+    message: str,
+    *,
+    status: int = 400,
+    param: str | None = None,
+    code: str | None = None,
+    request_id: str = "req_simulated",
+) -> Answer:
     """Return the answer to a request that is wrong."""
-    body = error_body(message, kind="invalid_request_error", param=param)
+    body = error_body(message, kind="invalid_request_error", param=param, code=code)
     return Answer(status=status, body=body, request_id=request_id)
 
 
-def models() -> Answer:
+def models(names: tuple[str, ...] = (MODEL,)) -> Answer:
     """Return the list of models."""
-    listed = [{"id": MODEL, "object": "model", "created": CREATED, "owned_by": "tidyllm"}]
+    listed = [{"id": name, "object": "model", "created": CREATED, "owned_by": "tidyllm"} for name in names]
     return Answer(body=msgspec.json.encode({"object": "list", "data": listed}))
 
 
@@ -231,21 +253,50 @@ def server_error(request_id: str) -> Answer:
     return Answer(status=500, body=error_body(message, kind="server_error"), request_id=request_id)
 
 
+def unavailable(request_id: str) -> Answer:
+    """Return a 503 that does not say when to come back."""
+    message = "The server is overloaded or not ready yet (simulated)."
+    return Answer(status=503, body=error_body(message, kind="server_error"), request_id=request_id)
+
+
 def rate_limited(request_id: str, retry_after_s: float) -> Answer:
     """Return a 429 that says when to come back."""
     message = f"Rate limit reached (simulated). Please try again in {retry_after_s:g}s."
-    return Answer(
-        status=429,
-        body=error_body(message, kind="requests", code="rate_limit_exceeded"),
-        headers=(("retry-after", f"{retry_after_s:g}"),),
-        request_id=request_id,
-    )
+    return _too_many(message, request_id, headers=(("retry-after", f"{retry_after_s:g}"),))
+
+
+def over_capacity(request_id: str, retry_after_s: float) -> Answer:
+    """Return a 429 to a request that comes while too many are worked on; it says when to come back, unless in 0 s."""
+    headers = (("retry-after", f"{retry_after_s:g}"),) if retry_after_s else ()
+    return _too_many("Too many requests at the same time (simulated).", request_id, headers=headers)
+
+
+def no_key(request_id: str) -> Answer:
+    """Return the 401 to a request that does not bear the key, which is not told."""
+    return refusal("Incorrect API key provided (simulated).", status=401, code="invalid_api_key", request_id=request_id)
+
+
+def no_model(model: str, request_id: str) -> Answer:
+    """Return the 404 to a request for a model that is not there."""
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    return refusal(message, status=404, code="model_not_found", request_id=request_id)
+
+
+def moved(path: str, request_id: str) -> Answer:
+    """Return a 307 to a path where nobody answers."""
+    body = error_body("Moved (simulated).", kind="invalid_request_error")
+    return Answer(status=307, body=body, headers=(("location", f"/moved{path}"),), request_id=request_id)
 
 
 def not_json(request_id: str) -> Answer:
     """Return a 200 whose body is a web page, as proxies in front of a model write them."""
     page = b"<html><body>Bad gateway (simulated)</body></html>"
     return Answer(body=page, content_type="text/html", request_id=request_id, broken=True)
+
+
+def _too_many(message: str, request_id: str, *, headers: tuple[tuple[str, str], ...]) -> Answer:
+    body = error_body(message, kind="requests", code="rate_limit_exceeded")
+    return Answer(status=429, body=body, headers=headers, request_id=request_id)
 
 
 def _tokens(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from enum import Enum
 from hashlib import blake2b
 
 import msgspec
@@ -40,25 +41,39 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     """Answers written, with whatever status, broken bodies included."""
     abandoned: int
-    """Requests whose client closed the connection before the answer."""
+    """Requests whose connection ended before the answer: the client closed it, or the model reset it on purpose."""
     in_flight: int
     in_flight_peak: int
+    working_peak: int
+    """The most requests that were worked on at the same time, which a capacity bounds."""
+    waiting_peak: int
+    """The most requests that waited at the same time to be worked on, because they came beyond the capacity."""
     statuses: dict[int, int]
     """Answers by HTTP status."""
     broken: int
-    """Answers, among those of status 200, whose body was broken on purpose."""
+    """Answers, among those of status 200, whose body was broken on purpose: cut, no JSON, huge, or a bomb."""
     unkeyed: int
     """Received requests not counted by key: unreadable ones, and new keys after the first 500,000."""
+
+
+class Stage(Enum):
+    """How far a request has come."""
+
+    RECEIVED = "received"
+    WAITING = "waiting"
+    """It came beyond the capacity, and its turn has not come."""
+    WORKING = "working"
 
 
 class Ticket:
     """One received request, until it is answered or abandoned."""
 
-    __slots__ = ("key_counts", "tally")
+    __slots__ = ("key_counts", "stage", "tally")
 
     def __init__(self, tally: "_Tally", key_counts: list[int] | None) -> None:
         self.tally = tally
         self.key_counts = key_counts
+        self.stage = Stage.RECEIVED
 
 
 class Witness:
@@ -115,15 +130,24 @@ class Witness:
         self._call_waiters()
         return ticket
 
+    def note_stage(self, ticket: Ticket, stage: Stage) -> None:
+        """Count a request among those that wait, or that are worked on."""
+        with self._lock:
+            ticket.tally.leave(ticket.stage)
+            ticket.tally.enter(stage)
+            ticket.stage = stage
+
     def note_answered(self, ticket: Ticket, status: int, *, broken: bool) -> None:
         """Count the answer of a request."""
         with self._lock:
+            ticket.tally.leave(ticket.stage)
             ticket.tally.answer(ticket.key_counts, status, broken=broken)
         self._call_waiters()
 
     def note_abandoned(self, ticket: Ticket) -> None:
-        """Count a request whose client is gone."""
+        """Count a request whose connection is gone."""
         with self._lock:
+            ticket.tally.leave(ticket.stage)
             ticket.tally.abandoned += 1
 
     def _forget(self, waiter: "_Waiter") -> None:
@@ -155,6 +179,10 @@ class _Tally:
         self.answered = 0
         self.abandoned = 0
         self.peak = 0
+        self.working = 0
+        self.working_peak = 0
+        self.waiting = 0
+        self.waiting_peak = 0
         self.broken = 0
         self.unkeyed = 0
         self.statuses: dict[int, int] = {}
@@ -172,6 +200,20 @@ class _Tally:
             counts = self.keys[key] = [0, 0, 0]
         counts[0] += 1
         return counts
+
+    def enter(self, stage: Stage) -> None:
+        if stage is Stage.WORKING:
+            self.working += 1
+            self.working_peak = max(self.working_peak, self.working)
+        elif stage is Stage.WAITING:
+            self.waiting += 1
+            self.waiting_peak = max(self.waiting_peak, self.waiting)
+
+    def leave(self, stage: Stage) -> None:
+        if stage is Stage.WORKING:
+            self.working -= 1
+        elif stage is Stage.WAITING:
+            self.waiting -= 1
 
     def answer(self, key_counts: list[int] | None, status: int, *, broken: bool) -> None:
         self.answered += 1
@@ -191,6 +233,8 @@ class _Tally:
             abandoned=self.abandoned,
             in_flight=self.received - self.answered - self.abandoned,
             in_flight_peak=self.peak,
+            working_peak=self.working_peak,
+            waiting_peak=self.waiting_peak,
             statuses=dict(sorted(self.statuses.items())),
             broken=self.broken,
             unkeyed=self.unkeyed,
