@@ -65,6 +65,29 @@ def test_its_options_reach_the_model() -> None:
         assert error.value.code in {429, 500}
 
 
+def test_its_limits_reach_the_model() -> None:
+    options = ("--capacity", "1", "--over-capacity", "refuse", "--hangs", "1", "--rpm", "50", "--key", "sk-right")
+    with simulate(*options) as (process, url), ThreadPoolExecutor(1) as pool:
+        assert refusal(url, key="sk-wrong").code == 401
+        hanging = pool.submit(refusal, url, key="sk-right")
+        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/simulated/wait?received=2", timeout=30) as answer:  # noqa: S310 - ours
+            answer.read()
+        refused = refusal(url, key="sk-right")
+        assert (refused.code, refused.headers["x-ratelimit-remaining-requests"]) == (429, "48")
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionError):
+            hanging.result()
+
+
+def refusal(url: str, *, key: str) -> urllib.error.HTTPError:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    request = urllib.request.Request(f"{url}/chat/completions", body, {"authorization": f"Bearer {key}"})  # noqa: S310 - our own server
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)  # noqa: S310 - our own server
+    refused.value.close()
+    return refused.value
+
+
 def test_a_request_that_hangs_does_not_keep_it_from_stopping() -> None:
     with simulate("--hangs", "1") as (process, url), ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(ask, url)
@@ -78,7 +101,9 @@ def test_a_request_that_hangs_does_not_keep_it_from_stopping() -> None:
     assert told == "1 received, 0 answered (none; 0 broken), 0 abandoned, 1 in flight (at most 1)\n"
 
 
-@pytest.mark.parametrize("options", [("--errors", "2"), ("--port", "70000"), ("--host", "192.0.2.1")])
+@pytest.mark.parametrize(
+    "options", [("--errors", "2"), ("--capacity", "-1"), ("--port", "70000"), ("--host", "192.0.2.1")]
+)
 def test_what_cannot_be_is_one_line_and_exit_code_2(options: tuple[str, str]) -> None:
     ended = subprocess.run([*TIDYLLM, "simulate", *options], capture_output=True, text=True, check=False, timeout=30)
     assert ended.returncode == 2

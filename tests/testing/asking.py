@@ -42,6 +42,11 @@ def chat(model: SimulatedModel, text: str, *, name: str = "any-model", key: str 
     return ask(model, "/v1/chat/completions", body, key=key)
 
 
+def order(model: SimulatedModel, word: str) -> dict[str, Any]:
+    """Tell the model over HTTP what to do; return its counts."""
+    return ask(model, f"/simulated/{word}", method="POST").json()
+
+
 @contextmanager
 def dial(model: SimulatedModel) -> Iterator[socket.socket]:
     """Give a connection to write bytes to."""

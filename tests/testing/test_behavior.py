@@ -28,6 +28,14 @@ def test_each_fault_meets_its_share_of_requests() -> None:
     assert shares == {fault: pytest.approx(share, abs=0.011) for fault, share in expected.items()}
 
 
+def test_every_fault_has_a_share_and_all_of_them_may_share_everything_out() -> None:
+    rates = {f"{fault.value}_rate": 1 / len(Fault) for fault in Fault}
+    counted = Counter(faults(Behavior(**rates)))  # type: ignore[arg-type]
+    assert {fault: number / len(BODIES) for fault, number in counted.items()} == {
+        fault: pytest.approx(1 / len(Fault), abs=0.011) for fault in Fault
+    }
+
+
 def test_the_same_request_meets_the_same_fault_and_its_repetition_another_draw() -> None:
     behavior = Behavior(error_rate=0.5)
     assert faults(behavior) == faults(Behavior(error_rate=0.5))
@@ -63,8 +71,25 @@ def test_fixed_latencies_are_all_the_same() -> None:
         {"rate_limit_burst": 0},
         {"retry_after_s": -1.0},
         {"seed": 2**63},
+        {"capacity": -1},
+        {"capacity_changes": ((0, 1),)},
+        {"capacity_changes": ((2, 1), (1, 2))},
+        {"capacity_changes": ((2, 1), (2, 2))},
+        {"capacity_changes": ((1, -1),)},
+        {"requests_per_minute": -1},
+        {"outage_after": 3},
+        {"outage_s": 3.0},
+        {"outage_after": -1, "outage_s": -1.0},
+        {"outage_after": 1, "outage_s": math.inf},
+        {"key": "two words"},
+        {"key": "schlüssel"},
+        {"retry_after_s": math.inf},
+        {"huge_bytes": 63},
+        {"drip_s": -0.1},
+        {"drip_rate": math.nan},
+        {"cut_rate": 0.5, "huge_rate": 0.6},
     ],
 )
-def test_impossible_behavior_is_refused(wrong: dict[str, float]) -> None:
+def test_impossible_behavior_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingError):
         Behavior(**wrong)  # type: ignore[arg-type]

@@ -4,20 +4,15 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import openai
 import pytest
 
-from tests.testing.asking import ask, chat
+from tests.testing.asking import ask, chat, order
 from tidyllm.testing import Behavior, KeyCounts, SimulatedModel, simulated_model
 from tidyllm.testing.model import SIGHTINGS_MAX
 
 TEXTS = [f"text {number}" for number in range(300)]
-
-
-def order(model: SimulatedModel, word: str) -> dict[str, Any]:
-    return ask(model, f"/simulated/{word}", method="POST").json()
 
 
 def test_the_openai_sdk_understands_every_answer() -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from tidyllm.testing import answers
 from tidyllm.testing.answers import JSON, Answer, Stream
-from tidyllm.testing.behavior import Behavior, Fault, Plan
+from tidyllm.testing.behavior import Behavior, Fault
 
 DRIPS = 10
 PIECE_BYTES = 64 * 1024
@@ -34,10 +34,9 @@ class Faults:
             Fault.DRIP: self._drip,
         }
 
-    def spoil(self, answer: Answer, plan: Plan) -> Answer:
-        """Return what becomes of a good answer, if the plan's fault is one of answers."""
-        spoiler = self._spoilers.get(plan.fault) if plan.fault is not None else None
-        return answer if spoiler is None else spoiler(answer, plan.chance)
+    def spoil(self, answer: Answer, fault: Fault, *, chance: float) -> Answer:
+        """Return what becomes of a good answer; `chance` in [0, 1) decides where a fault has variants."""
+        return self._spoilers[fault](answer, chance)
 
     def _break(self, answer: Answer, chance: float) -> Answer:
         return answers.not_json(answer.request_id) if chance < _HALF else _cut(answer)

@@ -104,7 +104,7 @@ class SimulatedModel:
         plan = self.behavior.plan(digest, sighting)
         refusal = self._gate.refuse(exchange, request_id, model=question.model)
         if refusal is None:
-            refusal = self._refuse(exchange, plan, request_id)
+            refusal = self._refuse(exchange, plan, request_id=request_id)
         if refusal is not None:
             self._send(exchange, refusal)
         elif not self._room.enter(
@@ -118,7 +118,7 @@ class SimulatedModel:
             return
         answer = Answer(body=question.answer(digest), content_type=question.content_type, request_id=request_id)
         if plan.fault is not None:
-            answer = self._faults.spoil(answer, plan)
+            answer = self._faults.spoil(answer, plan.fault, chance=plan.chance)
         if plan.latency_s:
             self._loop.call_later(plan.latency_s, self._send, exchange, answer)
         else:
@@ -149,7 +149,7 @@ class SimulatedModel:
             self.witness.note_abandoned(ticket)
         self._room.leave(ticket)
 
-    def _refuse(self, exchange: Exchange, plan: Plan, request_id: str) -> Answer | None:
+    def _refuse(self, exchange: Exchange, plan: Plan, *, request_id: str) -> Answer | None:
         """Return what the request is refused with that need not be worked on, if that is its fault."""
         if self._is_in_burst(plan):
             return answers.rate_limited(request_id, self.behavior.retry_after_s)
