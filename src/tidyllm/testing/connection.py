@@ -212,10 +212,10 @@ class Connection(asyncio.Protocol):
                 _end(exchange, written=True)
             if self._transport is not None:
                 self._transport.write(b"".join([_wire(answer, exchange) for answer, exchange in due]))
-            stream, closes = due[-1][0].stream, due[-1][1].closes
-            if stream is not None:
-                self._begin_pieces(stream, closes=closes)
-            elif closes:
+            answer, exchange = due[-1]
+            if answer.stream is not None:
+                self._begin_pieces(answer.stream, closes=exchange.closes)
+            elif exchange.closes:
                 self._close()
         self._busy = False
         self._regulate()
@@ -305,8 +305,9 @@ class Connection(asyncio.Protocol):
 
 
 def _end(exchange: Exchange, *, written: bool) -> None:
-    if exchange.on_end is not None:
-        exchange.on_end(written)
+    on_end, exchange.on_end = exchange.on_end, None  # It knows the exchange: kept, both would be garbage of a cycle.
+    if on_end is not None:
+        on_end(written)
 
 
 def _wire(answer: Answer, exchange: Exchange) -> bytes:
@@ -315,10 +316,15 @@ def _wire(answer: Answer, exchange: Exchange) -> bytes:
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         f"content-type: {answer.content_type}",
-        *_framing(answer, exchange),
         f"x-request-id: {answer.request_id}",
         "x-simulated: true",
     ]
+    if answer.stream is None:
+        lines.append(f"content-length: {len(answer.body)}")
+    elif answer.stream.length is not None:
+        lines.append(f"content-length: {answer.stream.length}")
+    elif not exchange.closes:  # Else the end of the connection says where the body ends.
+        lines.append("transfer-encoding: chunked")
     lines += [f"{name}: {value}" for name, value in answer.headers]
     if exchange.closes:
         lines.append("connection: close")
@@ -326,14 +332,6 @@ def _wire(answer: Answer, exchange: Exchange) -> bytes:
     if exchange.method == "HEAD" or answer.stream is not None:
         return head
     return head + (answer.body[: len(answer.body) // 2] if answer.cut else answer.body)
-
-
-def _framing(answer: Answer, exchange: Exchange) -> list[str]:
-    """Return the header that says where the body ends, or none where the end of the connection says it."""
-    length = len(answer.body) if answer.stream is None else answer.stream.length
-    if length is not None:
-        return [f"content-length: {length}"]
-    return [] if exchange.closes else ["transfer-encoding: chunked"]
 
 
 def _framed(stream: Stream, *, closes: bool) -> Iterator[bytes]:
