@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS := .venv/installed-server
 TESTS := .venv/installed-dev
+PLOTS := .venv/installed-bench
 FULL := src/tidyllm/core/* src/tidyllm/dialect.py src/tidyllm/dialects/* src/tidyllm/provider.py src/tidyllm/providers/*
 # Newer versions of pip take the build's pins from PIP_BUILD_CONSTRAINT, older ones from PIP_CONSTRAINT.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+BENCHMARKS := imports http_client simulated_model two_workers dispatch kept_busy overload memory validation list fairness
 KILLS ?= 300
 SEED ?= 1
 comma := ,
@@ -37,8 +39,9 @@ check: $(TESTS) ## All that must hold: format, lint, types, tests, coverage, doc
 chaos: $(TESTS) ## Kill a server KILLS=300 times while it is used, in ways that SEED=1 decides, and see what it kept
 	@$(BIN)/python -m tests.crash.chaos --kills $(KILLS) --seed $(SEED)
 
-bench: $(TESTS) ## Measure speed; prints figures and how they compare with the bars
-	@for benchmark in benchmarks/*.py; do echo "$$benchmark" && $(BIN)/python $$benchmark || exit 1; done
+bench: $(PLOTS) ## Measure speed, for about 20 minutes; prints figures and how they compare with the bars
+	@missed=; for name in $(BENCHMARKS); do echo "$$name" && $(BIN)/python -m benchmarks.$$name || missed="$$missed $$name"; done; \
+	  test -z "$$missed" || { echo "Bars were missed, or it failed:$$missed" >&2; exit 1; }
 
 docs: $(TESTS) ## Rewrite the generated parts of the documents
 	@$(BIN)/python -m scripts.write_docs
@@ -52,7 +55,8 @@ clean: ## Remove .venv and everything else that was made here
 
 $(RUNS): EXTRAS := server
 $(TESTS): EXTRAS := server,dev
-$(RUNS) $(TESTS): pyproject.toml constraints.txt
+$(PLOTS): EXTRAS := server,dev,bench
+$(RUNS) $(TESTS) $(PLOTS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "tidyllm needs Python 3.11 or newer, and $(PYTHON) is not. With another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Installing into .venv; the first time takes about a minute."
