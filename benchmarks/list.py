@@ -1,31 +1,45 @@
-"""How long `list_batches(limit=20)` takes among a million batches, as a ratio to a bare SELECT by primary key."""
+"""How long `GET /v1/batches?limit=20` takes among a million batches, when nothing runs and when dispatch does.
 
-import argparse
-import contextlib
+The floor is GET /health over the same connection in the same moments: questions take turns, with a short pause
+between them, so that noise meets all of them and the asking itself takes little of what is measured.
+"""
+
 import sqlite3
 import statistics
-import tempfile
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, insert
 
+from benchmarks.report import Figure, Given, Plot, Report, given, tell
+from benchmarks.rig import Http, Server, requests, serving, simulated, workshop, written
 from tidyllm.core.batch import BatchStatus
 from tidyllm.server.store import DEFAULT_PROJECT
 from tidyllm.server.stores.sql.engine import database_path, sqlite_engine
 from tidyllm.server.stores.sql.migrate import migrate
-from tidyllm.server.stores.sql.schema import batch, shard
-from tidyllm.server.stores.sql.store import SqlStore
+from tidyllm.server.stores.sql.schema import batch
 
-PAGE = 20
+BATCHES = 1_000_000
+REPEATS = 1_000
+WARM = 50
+PAUSE_S = 0.005
 RUNNING = 20
-SHARDS = 64
+"""Batches that run at once while dispatch does: the whole first page."""
+LINES = 5_000
+"""Of each of them."""
 CHUNK = 50_000
-YARDSTICK = "bare SELECT of one row"
+P50_MS_MAX = 3
+P99_MS_MAX = 5
+FLOOR = "GET /health (floor)"
+HEAD = "first page"
+MIDDLE = "page in the middle"
 NO_COUNTS = dict.fromkeys(
     ("completed", "failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"), 0
 )
+
+Seconds = dict[str, list[float]]
 
 
 def batch_id(seq: int) -> str:
@@ -33,10 +47,9 @@ def batch_id(seq: int) -> str:
     return f"batch_{seq:032x}"
 
 
-def batch_rows(first: int, *, last: int, total: int) -> Iterator[dict[str, object]]:
-    """Yield rows of ended batches, but for the newest, which run."""
+def batch_rows(first: int, *, last: int) -> Iterator[dict[str, object]]:
+    """Yield rows of batches that have ended."""
     for seq in range(first, last + 1):
-        runs = seq > total - RUNNING
         yield NO_COUNTS | {
             "seq": seq,
             "id": batch_id(seq),
@@ -45,103 +58,108 @@ def batch_rows(first: int, *, last: int, total: int) -> Iterator[dict[str, objec
             "input_file_id": f"file-{seq:024x}",
             "input_blob": f"file-{seq:024x}",
             "completion_window": "24h",
-            "status": (BatchStatus.IN_PROGRESS if runs else BatchStatus.COMPLETED).value,
+            "status": BatchStatus.COMPLETED.value,
             "model": "qwen3-4b",
             "metadata": '{"run":"a7"}',
             "created_at": 1_700_000_000 + seq,
             "expires_at": 1_700_086_400 + seq,
             "in_progress_at": 1_700_000_001 + seq,
-            "ended_at": None if runs else 1_700_000_009 + seq,
+            "ended_at": 1_700_000_009 + seq,
             "lapsed": False,
             "total": 50_000,
-            "completed": 0 if runs else 50_000,
+            "completed": 50_000,
         }
 
 
-def shard_rows(total: int) -> Iterator[dict[str, object]]:
-    """Yield the shards of the batches that run."""
-    for seq in range(total - RUNNING + 1, total + 1):
-        for number in range(SHARDS):
-            place = {"line_first": number * 800 + 1, "requests": 800, "offset": number * 80_000, "length": 80_000}
-            state = {"state": "queued", "epoch": 0, "completed": number}
-            yield NO_COUNTS | {"batch_seq": seq, "number": number} | place | state
+def fill(data: Path, total: int) -> None:
+    """Make the database of a server's data folder, with so many batches in it."""
+    data.mkdir(mode=0o700)
+    migrate(data)
+    engine = sqlite_engine(database_path(data))
+    with engine.execution_options(writes=True).begin() as connection:
+        _insert(connection, total)
+    engine.dispose()
 
 
-def fill(connection: Connection, total: int) -> None:
-    """Insert the batches and the shards of those that run."""
+def _insert(connection: Connection, total: int) -> None:
     for first in range(1, total + 1, CHUNK):
-        rows = list(batch_rows(first, last=min(first + CHUNK - 1, total), total=total))
-        connection.execute(insert(batch), rows)
-    connection.execute(insert(shard), list(shard_rows(total)))
+        connection.execute(insert(batch), list(batch_rows(first, last=min(first + CHUNK - 1, total))))
 
 
-def measure(asks: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, list[float]]:
-    """Return the seconds each question took; they take turns, so that noise meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in asks}
+def ask(http: Http, *, total: int, repeats: int, going: Callable[[bytes], bool] = lambda _: True) -> Seconds:
+    """Return the seconds each question took; `going` is shown each first page, and says whether to go on."""
+    paths = {
+        FLOOR: "/health",
+        MIDDLE: f"/v1/batches?limit=20&after={batch_id(total // 2)}",
+        HEAD: "/v1/batches?limit=20",
+    }
+    seconds: Seconds = {name: [] for name in paths}
     for _ in range(repeats):
-        for name, ask in asks.items():
-            start = time.perf_counter()
-            ask()
-            seconds[name].append(time.perf_counter() - start)
+        for name, path in paths.items():
+            time.sleep(PAUSE_S)
+            began = time.perf_counter()
+            answer = http.ask("GET", path)
+            seconds[name].append(time.perf_counter() - began)
+        if not going(answer):
+            break
     return seconds
 
 
-def show(seconds: dict[str, list[float]]) -> None:
-    """Print the median and the 99th percentile of each question, and both as ratios to the yardstick's median."""
-    unit = statistics.median(seconds[YARDSTICK])
-    print(f"{'question':34} {'p50 ms':>8} {'p99 ms':>8} {'p50 ratio':>10} {'p99 ratio':>10}")
-    for name, found in seconds.items():
-        middle, high = statistics.median(found), statistics.quantiles(found, n=100)[98]
-        print(f"{name:34} {middle * 1e3:8.3f} {high * 1e3:8.3f} {middle / unit:10.1f} {high / unit:10.1f}")
+def ask_while_running(server: Server, file_id: str, *, total: int, repeats: int) -> tuple[Seconds, float]:
+    """Return the seconds of each question while dispatch runs, and how many lines a second it answered meanwhile."""
+    began = time.monotonic()
+    created = [server.create(file_id) for _ in range(RUNNING)]
+    while server.batch(created[0].id).status == "validating":
+        time.sleep(PAUSE_S)
+    seconds = ask(server.http, total=total, repeats=repeats, going=lambda page: b'"in_progress"' in page)
+    done = [server.wait(one.id) for one in created]
+    return seconds, sum(one.request_counts.total for one in done) / (time.monotonic() - began)
 
 
-def questions(engine: Engine, store: SqlStore, *, total: int) -> dict[str, Callable[[], object]]:
-    """Return what is asked, the yardstick first."""
-    bare = select(batch.c.id).where(batch.c.seq == total // 2)
+def figures(name: str, seconds: Seconds) -> Iterator[Figure]:
+    """Yield the rows of one situation; the bars are for the first page."""
+    unit = statistics.median(seconds[FLOOR])
+    for question, found in seconds.items():
+        bars = (P50_MS_MAX, P99_MS_MAX) if question == HEAD else (None, None)
+        values = (statistics.median(found), statistics.quantiles(found, n=100)[98])
+        for percentile, value, bar in zip(("p50", "p99"), values, bars, strict=True):
+            label = f"{name}: {question}, {percentile}"
+            yield Figure(name=label, value=value * 1000, unit="ms", ratio=value / unit, at_most=bar)
 
-    def ask_bare() -> object:
-        with engine.begin() as connection:
-            return connection.execute(bare).one()
 
-    def ask_driver() -> object:
-        with contextlib.closing(engine.raw_connection()) as connection:
-            cursor = connection.cursor()
-            cursor.execute("SELECT id FROM batch WHERE seq = ?", (total // 2,))
-            return cursor.fetchall()
+def measured(asked: Given) -> tuple[Seconds, Seconds, float]:
+    """Return the seconds of each question when nothing runs and when dispatch does, and how fast that was."""
+    total, repeats = asked.size(BATCHES), asked.size(REPEATS)
+    with workshop() as folder, simulated(folder) as url:
+        fill(folder / "data", total)
+        lines = written(folder / "in.jsonl", requests(asked.size(LINES)))
+        with serving(folder, url) as server:
+            file_id = server.upload(lines)
+            ask(server.http, total=total, repeats=WARM)
+            idle = ask(server.http, total=total, repeats=repeats)
+            return (idle, *ask_while_running(server, file_id, total=total, repeats=repeats))
 
-    def page(after: int | None) -> Callable[[], object]:
-        place = None if after is None else batch_id(after)
-        return lambda: store.list_batches(DEFAULT_PROJECT, limit=PAGE, after=place)
 
-    return {
-        YARDSTICK: ask_bare,
-        "the same, past SQLAlchemy": ask_driver,
-        "page at the head (all running)": page(None),
-        "page behind it (all ended)": page(total - RUNNING + 1),
-        "page in the middle": page(total // 2),
-        "page at the end": page(PAGE + 1),
-        "one batch": lambda: store.batch(DEFAULT_PROJECT, batch_id(total // 2)),
+def main() -> int:
+    """Measure both situations, and tell."""
+    asked = given("list", about=__doc__)
+    idle, running, per_s = measured(asked)
+    situations = {"idle": idle, "dispatch at full rate": running}
+    rows = [figure for name, seconds in situations.items() for figure in figures(name, seconds)]
+    rows.append(Figure(name="dispatch at full rate: meanwhile", value=per_s, unit="lines/s"))
+    curves = {
+        f"{name}: {question}": [
+            (100 * place / len(found), 1000 * value) for place, value in enumerate(sorted(found), 1)
+        ]
+        for name, seconds in situations.items()
+        for question, found in seconds.items()
+        if question != MIDDLE
     }
-
-
-def main() -> None:
-    """Build the database in a temporary folder, ask, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=500)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        migrate(Path(folder))
-        engine = sqlite_engine(database_path(Path(folder)))
-        with engine.execution_options(writes=True).begin() as connection:
-            fill(connection, given.batches)
-        store = SqlStore(engine)
-        asks = questions(engine, store, total=given.batches)
-        measure(asks, repeats=20)
-        print(f"{given.batches} batches, SQLite {sqlite3.sqlite_version}")
-        show(measure(asks, repeats=given.repeats))
-        store.close()
+    plot = Plot(x="percentile", y="ms", curves=curves, levels={"bar of p50": P50_MS_MAX, "bar of p99": P99_MS_MAX})
+    total = asked.size(BATCHES)
+    title = f"list: GET /v1/batches?limit=20 among {total:,} batches, SQLite {sqlite3.sqlite_version}"
+    return tell(Report(name="list", title=title, figures=rows, plot=plot), asked)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
