@@ -22,7 +22,7 @@ from tidyllm.transport.http import HttpClient
 
 LINES = 50_000
 IN_FLIGHT = 64
-ROUNDS = 3
+ROUNDS = 5
 LINES_PER_S_MIN = 4_000
 SHARE_MIN = 50
 TYPE = (("content-type", "application/json"),)

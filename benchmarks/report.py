@@ -88,7 +88,7 @@ def tell(report: Report, asked: Given) -> int:
     for figure in report.figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         print(f"  {figure.name:{width}} {figure.value:10,.2f} {figure.unit:8} {ratio:>8}  {_verdict(figure)}".rstrip())
-    for note in report.notes:
+    for note in (*report.notes, f"{_machine()}; load {asked.load:.1f} when it began"):
         print(f"  {note}")
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(_told(report, asked)), indent=1) + b"\n")
