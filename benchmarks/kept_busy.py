@@ -84,14 +84,14 @@ def run(folder: Path, behavior: Behavior, *, count: int) -> Run:
 
 def figures(name: str, run: Run) -> list[Figure]:
     """Return the rows of one run. If the slots were never all at work, the whole sending is what counts."""
-    begin = run.full_at if run.full_at is not None else run.at_work[0][0]
+    begin, ramp_s = (run.at_work[0][0], run.sent_at) if run.full_at is None else (run.full_at, run.full_at)
     most = max(slots for _, slots in run.at_work)
     seen_s = slot_seconds(run.at_work, begin=0, end=run.done_at) / SLOTS
     return [
         Figure(name=f"{name}: ideal for all lines (floor)", value=run.ideal_s, unit="s", ratio=1),
         Figure(name=f"{name}: upload to completed", value=run.done_at, unit="s", ratio=run.done_at / run.ideal_s),
         Figure(name=f"{name}: most slots at work", value=most, unit="slots", at_least=SLOTS),
-        Figure(name=f"{name}: ramp-up, until all slots work", value=begin, unit="s"),
+        Figure(name=f"{name}: ramp-up, until all slots work", value=ramp_s, unit="s"),
         Figure(name=f"{name}: tail, after the last line was sent", value=run.done_at - run.sent_at, unit="s"),
         Figure(
             name=f"{name}: kept busy between them",
@@ -122,7 +122,11 @@ def main() -> int:
     asked = given("kept_busy", about=__doc__)
     runs = measured(asked)
     rows = [figure for name, found in runs.items() for figure in figures(name, found)]
-    notes = [f"{name}: never all at work, so the ramp-up counts too." for name in runs if runs[name].full_at is None]
+    notes = [
+        f"{name}: never all at work, so all of the sending is ramp-up, and counts."
+        for name in runs
+        if runs[name].full_at is None
+    ]
     plot = Plot(
         x="seconds since the upload began",
         y="slots of the model at work",
