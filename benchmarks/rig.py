@@ -26,6 +26,8 @@ POLL_S = 0.05
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODEL = "simulated"
+IDLE_S_MAX = 2.0
+"""A connection that was not used for longer may be closed by the other end at any moment."""
 PIECE_BYTES = 256 * 1024
 LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
@@ -40,14 +42,18 @@ class Http:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._connection = HTTPConnection(parts.hostname or "", parts.port)
+        self._used_at = 0.0
 
     def ask(
         self, method: str, path: str, *, body: bytes | Iterable[bytes] = b"", headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Return the body of a good answer; end the benchmark at any other."""
+        if time.monotonic() - self._used_at > IDLE_S_MAX:
+            self._connection.close()  # The next request opens another.
         self._connection.request(method, path, body=body, headers=dict(headers or {}))
         answer = self._connection.getresponse()
         data = answer.read()
+        self._used_at = time.monotonic()
         if answer.status != 200:  # noqa: PLR2004 - the one good status
             raise SystemExit(f"{method} {path} was answered with {answer.status}: {data[:1000]!r}")
         return data
