@@ -73,6 +73,8 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_rate_limit(headers: Mapping[str, str], *, now: float) -> RateLimit | None:
     """Return what an answer's headers say of limits; none where they say nothing. `now` is in seconds since 1970."""
+    if "ratelimit" not in " ".join(headers):
+        return None
     counts = {field: _first(_counts(headers, names)) for field, names in _NAMES.items()}
     resets = {field: _first(_resets(headers, names, now=now)) for field, names in _RESETS.items()}
     if not any(value is not None for value in (*counts.values(), *resets.values())):
