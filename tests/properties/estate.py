@@ -35,7 +35,7 @@ select batch.id, shard.number, shard.worker_id, batch.status
 from shard join batch on batch.seq = shard.batch_seq where shard.state = 'leased'
 """
 QUEUED = """
-select count(*) from shard join batch on batch.seq = shard.batch_seq
+select distinct batch.id from shard join batch on batch.seq = shard.batch_seq
 where shard.state = 'queued' and batch.status = 'in_progress'
 """
 InFlight = Counter[tuple[str, int]]
@@ -68,27 +68,30 @@ class Living:
         held = [one for batch in self.worker._ledger.batches.values() for one in batch.shards.values()]
         return [msgspec.structs.replace(one.report(), done=True) for one in held]
 
-    def is_at_rest(self, *, queued: int, leased: Iterable[tuple[str, int, str, str]]) -> bool:
+    def is_at_rest(self, *, queued: set[str], leased: Iterable[tuple[str, int, str, str]]) -> bool:
         """Whether the worker has seen what is in the database, and waits for its model alone."""
         ledger, dispatcher = self.worker._ledger, self.worker._dispatcher
         batches = ledger.batches
         held = {(batch.id, number): one for batch in batches.values() for number, one in batch.shards.items()}
         stopping = {batch_id for batch_id, _, _, status in leased if status != "in_progress"}
-        idle, in_flight = len(dispatcher._idle_slots), len(ledger._out)
-        ready = len(dispatcher._ready) + (0 if dispatcher._alone_in_flight else len(dispatcher._alone))
+        in_flight = len(ledger._out)
+        alone = not dispatcher._alone_in_flight
+        ready = any(queue.lines or (alone and queue.alone) for queue in dispatcher._queues.values())
+        (upstream,) = self.worker._upstreams.all
+        full = not upstream.pace.concurrency.has_room
         return (
             {(batch_id, number) for batch_id, number, _, _ in leased} == held.keys()
             and all(batches[batch_id].stop.is_set() for batch_id in stopping)
             and not any(one.done for one in held.values())
-            and self._model.witness.counts().in_flight == in_flight == self.worker._settings.concurrency - idle
-            and (not ready or not idle)
-            and (not queued or not dispatcher.wants_more)
+            and self._model.witness.counts().in_flight == in_flight == dispatcher.in_flight
+            and (not ready or full)
+            and queued <= dispatcher.stocked(dispatcher.stock)
         )
 
     def state(self) -> str:
         """What it is about, for the failure of a test."""
         dispatcher = self.worker._dispatcher
-        queues = [len(queue) for queue in (dispatcher._ready, dispatcher._alone, dispatcher._idle_slots)]
+        queues = {batch_id: len(queue) for batch_id, queue in dispatcher._queues.items()}
         held = [one.report() for batch in self.worker._ledger.batches.values() for one in batch.shards.values()]
         return f"{self._model.witness.counts()} {queues} {sorted(self.in_flight)} {self.worker._unread} {held}"
 
@@ -209,7 +212,7 @@ class Estate:
 
     def _is_at_rest(self) -> bool:
         leased = self.leases()
-        (queued,) = self._looking.execute(QUEUED).fetchone()
+        queued = {batch_id for (batch_id,) in self._looking.execute(QUEUED)}
         return all(
             living.is_at_rest(queued=queued, leased=[row for row in leased if row[2] == worker_id])
             for worker_id, living in self.living.items()

@@ -15,7 +15,7 @@ from tidyllm.server.records import Lease, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.store import Store
 from tidyllm.server.thread import StoreThread
-from tidyllm.server.upstream import Result
+from tidyllm.server.verdict import Result
 from tidyllm.testing import ManualClock
 
 
@@ -76,7 +76,7 @@ def test_nothing_is_sent_whose_sending_could_not_be_written_down(ledger: Ledger,
     async def scenario() -> None:
         held = await hold(ledger)
         disk.room = 0
-        waiting = asyncio.create_task(ledger.trail(held, 1).may_send())
+        waiting = asyncio.create_task(ledger.may_send(held, 1))
         await asyncio.sleep(0)
         assert not waiting.done()
         disk.room = 10**12
@@ -89,9 +89,9 @@ def test_nothing_is_sent_whose_sending_could_not_be_written_down(ledger: Ledger,
 def test_a_return_that_could_not_be_written_is_written_later(ledger: Ledger, disk: FaultyDisk, tmp_path: Path) -> None:
     async def scenario() -> None:
         held = await hold(ledger)
-        assert await ledger.trail(held, 1).may_send()
+        assert await ledger.may_send(held, 1)
         disk.room = 0
-        ledger.trail(held, 1).returned()
+        ledger.returned(held, 1)
         disk.room = 10**12
         await ledger._sync()
 
@@ -106,7 +106,7 @@ def test_who_waits_for_the_disk_hears_of_a_stop(ledger: Ledger, disk: FaultyDisk
         held = await hold(ledger)
         disk.room = 0
         ledger.enter(held, 1, result=Result(Kind.ANSWERED, b"{}"))
-        waiting = asyncio.create_task(ledger.trail(held, 2).may_send())
+        waiting = asyncio.create_task(ledger.may_send(held, 2))
         await asyncio.sleep(0)
         assert not waiting.done()
         held.batch.stop.set()

@@ -2,20 +2,32 @@
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
-from tidyllm.core.clock import Clock, SystemClock
-from tidyllm.core.errors import AnswerTimeoutError, BrokenConnectionError, ConnectError, TransportError
+from tidyllm.core.clock import Clock
+from tidyllm.core.errors import (
+    AnswerTimeoutError,
+    BodyTooLargeError,
+    BrokenConnectionError,
+    ConnectError,
+    TransportError,
+)
 from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
+from tidyllm.server.declared import UpstreamSettings
+from tidyllm.server.health import State
 from tidyllm.server.lines import RequestLine
 from tidyllm.server.settings import Settings
-from tidyllm.server.upstream import Question, Result, Upstream
+from tidyllm.server.upstream import Again, Upstream
+from tidyllm.server.verdict import Question, Result
 from tidyllm.testing.clock import ManualClock
+from tidyllm.transport.pace import Ceilings
 
 Answer = Response | TransportError
 GOOD = Response(status=200, headers={"x-request-id": "req_up"}, body=b'{"usage":{"prompt_tokens":3}}')
@@ -24,6 +36,7 @@ QUESTION = Question(
     batch_id="batch_1",
     line=5,
     endpoint="/v1/chat/completions",
+    model="m",
     request=RequestLine("row-5", msgspec.Raw(b'{"model":"m"}')),
 )
 
@@ -44,54 +57,48 @@ class Script:
         return answer
 
 
-class HastyClock(SystemClock):
-    """A clock on which every sleep is over at once, and is written down."""
+class Asked(NamedTuple):
+    """What became of a request, and how long it waited before each further attempt."""
 
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
+    result: Result
+    waits: list[float]
+    tries: int
 
 
-class Noted:
-    """A trail that always says yes, and notes what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    async def may_send(self) -> bool:
-        self.heard.append("sent")
-        return True
-
-    def returned(self) -> None:
-        self.heard.append("returned")
+def upstream(script: Script, *, clock: Clock | None = None, **declared: object) -> Upstream:
+    made = UpstreamSettings(**{"name": "gpu", "base_url": "http://model/v1/", **declared})  # type: ignore[arg-type]
+    return Upstream(
+        made,
+        sender=script,
+        headers=(("authorization", "Bearer k"),),
+        clock=clock or ManualClock(),
+        rng=random.Random(1),
+        settings=Settings(),
+    )
 
 
-def upstream(script: Script, clock: Clock) -> Upstream:
-    headers = (("authorization", "Bearer k"),)
-    settings = Settings(upstream="http://model/v1/")
-    return Upstream(sender=script, headers=headers, clock=clock, rng=random.Random(1), settings=settings)
-
-
-async def ask(script: Script, *, stop: asyncio.Event | None = None) -> tuple[Result | None, list[float]]:
-    """Return the outcome, and how long it waited before each further attempt."""
-    clock = HastyClock()
-    return await upstream(script, clock).ask(QUESTION, stop=stop or asyncio.Event(), trail=Noted()), clock.slept
+async def ask(asked: Upstream, question: Question = QUESTION) -> Asked:
+    """Ask until there is a result, as a worker would, but without waiting."""
+    tries = attempts = 0
+    waits: list[float] = []
+    while True:
+        outcome = await asked.begin(question, tries=tries, attempts=attempts, now=asked.clock.monotonic()).ask()
+        if isinstance(outcome, Result):
+            return Asked(outcome, waits, tries + 1)
+        tries, attempts = tries + 1, attempts + outcome.costs
+        waits.append(outcome.after_s)
 
 
 def outcome_of(*answers: Answer) -> tuple[Kind, dict[str, object], list[float]]:
     script = Script(answers)
-    outcome, waits = asyncio.run(ask(script))
-    assert outcome is not None
+    outcome = asyncio.run(ask(upstream(script)))
     assert not script.answers
-    return outcome.kind, json.loads(outcome.data), waits
+    return outcome.result.kind, json.loads(outcome.result.data), outcome.waits
 
 
 def test_a_good_answer_goes_to_the_output_file_with_its_usage() -> None:
     script = Script([GOOD])
-    outcome, _ = asyncio.run(ask(script))
-    assert outcome is not None
+    outcome = asyncio.run(ask(upstream(script))).result
     assert (outcome.kind, outcome.usage.input_tokens) == (Kind.ANSWERED, 3)
     assert json.loads(outcome.data)["response"]["request_id"] == "req_up"
     (request,) = script.sent
@@ -103,7 +110,7 @@ def test_a_good_answer_goes_to_the_output_file_with_its_usage() -> None:
     assert dict(request.headers) == {"content-type": "application/json", "authorization": "Bearer k"}
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 301])
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_a_refused_request_is_not_asked_again(status: int) -> None:
     kind, line, _ = outcome_of(Response(status=status, body=b'{"error":{"message":"no"}}'))
     assert kind is Kind.FAILED
@@ -137,7 +144,13 @@ def test_a_request_without_an_answer_ends_in_an_error_line(failure: Answer, code
     assert line["error"]["code"] == code  # type: ignore[index]
 
 
-@pytest.mark.parametrize("failure", [REFUSED, *[Response(status=status) for status in (401, 429, 503, 529)]])
+def test_an_answer_that_is_too_large_is_not_asked_for_again() -> None:
+    kind, line, _ = outcome_of(BodyTooLargeError("The answer's body passed 5 bytes.", url="http://model"))
+    assert kind is Kind.FAILED
+    assert "passed 5 bytes" in line["error"]["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("failure", [REFUSED, *[Response(status=status) for status in (401, 404, 429, 503, 529)]])
 def test_the_upstreams_own_failures_cost_no_attempt(failure: Answer) -> None:
     kind, _, waits = outcome_of(*[failure] * 8, GOOD)
     assert kind is Kind.ANSWERED
@@ -151,30 +164,115 @@ def test_retry_after_is_obeyed_up_to_a_limit() -> None:
     assert outcome_of(slow, slower, GOOD)[2] == [7.0, 30.0]
 
 
-def test_a_stop_ends_the_waiting_without_an_outcome() -> None:
-    async def scenario() -> Result | None:
-        stop, clock = asyncio.Event(), ManualClock()
-        asking = asyncio.create_task(upstream(Script([REFUSED]), clock).ask(QUESTION, stop=stop, trail=Noted()))
-        await asyncio.to_thread(clock.wait_for_sleepers, 1)
-        stop.set()
-        return await asking
-
-    assert asyncio.run(scenario()) is None
-
-
-def test_a_stopped_batch_sends_nothing() -> None:
-    async def scenario() -> Result | None:
-        stop = asyncio.Event()
-        stop.set()
-        return (await ask(Script([]), stop=stop))[0]
-
-    assert asyncio.run(scenario()) is None
-
-
 def test_a_byte_order_mark_does_not_break_the_result_line() -> None:
     kind, line, _ = outcome_of(Response(status=200, body=b'\xef\xbb\xbf{"a": 1}'))
     assert kind is Kind.ANSWERED
     assert line["response"]["body"] == {"a": 1}  # type: ignore[index]
+
+
+def other(line: int) -> Question:
+    return msgspec.structs.replace(QUESTION, line=line)
+
+
+def test_what_fails_while_most_fails_is_the_upstream_s_fault_until_it_answers_again() -> None:
+    oops = Response(status=500)
+    script = Script([GOOD] * 3 + [oops] * 30 + [GOOD])
+    asked = upstream(script)
+
+    async def scenario() -> None:
+        for line in range(3):
+            await ask(asked, other(line))
+        outcomes = [
+            await asked.begin(other(line), tries=0, attempts=0, now=asked.clock.monotonic()).ask() for line in range(30)
+        ]
+        again = [outcome for outcome in outcomes if isinstance(outcome, Again)]
+        assert len(again) == 30
+        # Only the first ones could have been the lines' own.
+        assert sum(outcome.costs for outcome in again) < 10
+        assert asked.trouble == (State.DOWN, "it answers 500")
+        await ask(asked, other(99))
+        assert asked.health.reason is None
+
+    asyncio.run(scenario())
+
+
+def test_while_it_is_down_one_request_at_a_time_finds_out_how_it_is() -> None:
+    clock = ManualClock()
+    asked = upstream(Script([REFUSED, REFUSED, GOOD]), clock=clock)
+
+    async def scenario() -> list[float]:
+        waits = [asked.wait_s("m", now=clock.monotonic())]
+        for _ in range(3):
+            flight = asked.begin(QUESTION, tries=0, attempts=0, now=asked.clock.monotonic())
+            waits.append(asked.wait_s("m", now=clock.monotonic()))
+            await flight.ask()
+            waits.append(asked.wait_s("m", now=clock.monotonic()))
+        return waits
+
+    assert asyncio.run(scenario()) == [0, 0, 0.5, math.inf, 1, math.inf, 0]
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 307])
+def test_a_model_that_it_does_not_know_is_paused_and_no_other(status: int) -> None:
+    clock = ManualClock()
+    asked = upstream(Script([Response(status=status), GOOD, Response(status=status)]), clock=clock)
+    known = msgspec.structs.replace(QUESTION, model="n")
+
+    async def scenario() -> None:
+        assert isinstance(await asked.begin(QUESTION, tries=0, attempts=0, now=asked.clock.monotonic()).ask(), Again)
+        assert asked.trouble == (State.PAUSED, f"it answers {status} for the model m")
+        assert (asked.wait_s("m", now=clock.monotonic()), asked.wait_s("n", now=clock.monotonic())) == (60.0, 0.0)
+        await ask(asked, known)
+        # Where others were answered, it is the request that it does not take.
+        outcome = (await ask(asked, known)).result
+        assert json.loads(outcome.data)["response"]["status_code"] == status
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_key_pauses_it_as_a_whole() -> None:
+    clock = ManualClock()
+    asked = upstream(Script([Response(status=401), GOOD]), clock=clock)
+
+    async def scenario() -> None:
+        assert isinstance(await asked.begin(QUESTION, tries=0, attempts=0, now=asked.clock.monotonic()).ask(), Again)
+        assert asked.wait_s("n", now=clock.monotonic()) == 60.0
+        clock.advance(60)
+        assert asked.wait_s("n", now=clock.monotonic()) == 0.0
+        assert (await ask(asked)).tries == 1
+        assert asked.trouble == (State.WELL, None)
+
+    asyncio.run(scenario())
+
+
+def test_a_place_that_was_given_back_is_not_given_back_twice() -> None:
+    asked = upstream(Script([GOOD]))
+
+    async def scenario() -> None:
+        flight = asked.begin(QUESTION, tries=0, attempts=0, now=asked.clock.monotonic())
+        flight.give_place()
+        flight.give_place()
+        assert asked.pace.concurrency.in_flight == 0
+        await flight.ask()
+        assert asked.pace.concurrency.in_flight == 0
+        asked.begin(QUESTION, tries=0, attempts=0, now=asked.clock.monotonic()).not_sent()
+        assert (asked.pace.concurrency.in_flight, asked.load) == (0, 0.0)
+
+    asyncio.run(scenario())
+
+
+def test_ceilings_are_shared_by_the_workers() -> None:
+    settings = Settings(workers=3, concurrency=50)
+    declared = UpstreamSettings(name="gpu", base_url="http://model/v1", max_concurrency=100, rpm=600, tpm=9_000)
+    asked = Upstream(
+        declared, sender=Script([]), headers=(), clock=ManualClock(), rng=random.Random(1), settings=settings
+    )
+    assert asked.pace.ceilings == Ceilings(concurrency=33, requests_per_minute=200, tokens_per_minute=3_000)
+    assert [upstream(Script([]), models=("a*", "b")).takes(model) for model in ("alpha", "b", "bb")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_whoever_runs_the_server_is_told_once_why_requests_wait(caplog: pytest.LogCaptureFixture) -> None:
@@ -190,35 +288,9 @@ def test_whoever_runs_the_server_is_told_once_why_requests_wait(caplog: pytest.L
 def test_a_trouble_that_comes_and_goes_is_not_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
     caplog.set_level("INFO")
-
-    async def scenario() -> None:
-        asked = upstream(Script([]), clock)
-        for _ in range(3):
-            asked._note("it answers 503")
-            asked._note(None)
-        clock.advance(60)
-        asked._note("it answers 503")
-
-    asyncio.run(scenario())
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
-
-
-def test_the_trail_hears_of_every_send_and_of_every_exchange_without_a_result() -> None:
-    async def scenario() -> list[str]:
-        trail = Noted()
-        script = Script([REFUSED, Response(status=500), GOOD])
-        await upstream(script, HastyClock()).ask(QUESTION, stop=asyncio.Event(), trail=trail)
-        return trail.heard
-
-    assert asyncio.run(scenario()) == ["sent", "returned", "sent", "returned", "sent"]
-
-
-def test_nothing_is_sent_that_the_trail_forbids() -> None:
-    class Forbidding(Noted):
-        async def may_send(self) -> bool:
-            return False
-
-    script = Script([GOOD])
-    asking = upstream(script, HastyClock()).ask(QUESTION, stop=asyncio.Event(), trail=Forbidding())
-    assert asyncio.run(asking) is None
-    assert script.sent == []
+    asked = upstream(Script([REFUSED, GOOD] * 4), clock=clock)
+    for _ in range(3):
+        asyncio.run(ask(asked))
+    clock.advance(60)
+    asyncio.run(ask(asked))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING", "INFO"]

@@ -7,6 +7,7 @@ process is ready.
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -28,6 +29,7 @@ from tidyllm.server.thread import StoreThread
 log = logging.getLogger(__name__)
 
 READY = b"ready\n"
+GC_THRESHOLD = 50_000
 PIECE_BYTES = 65_536
 
 
@@ -88,6 +90,13 @@ def _read_orders(told: _Told) -> Orders | None:
     return msgspec.structs.replace(orders, settings=settings)
 
 
+def _spare_the_collector() -> None:
+    """Have the collector of cycles come seldom: next to none are made here, and it would take a quarter of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+
+
 async def _live(orders: Orders, told: _Told, *, disk: Disk, opening: Callable[[Path], Store]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -109,6 +118,7 @@ async def _live(orders: Orders, told: _Told, *, disk: Disk, opening: Callable[[P
     store = StoreThread(lambda: opening(orders.settings.data))
     # Each role has its own heavy imports, and no use for those of the others.
     process = importlib.import_module(f"tidyllm.server.processes.{orders.role.value}")
+    _spare_the_collector()
     life = Life(
         orders=orders,
         store=store,

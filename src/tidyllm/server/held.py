@@ -6,12 +6,24 @@ from tidyllm.core.batch import BatchUsage
 from tidyllm.journal import Journal, Kind, Replay
 from tidyllm.server.records import Lease, ShardReport
 
+OF_LATE = 0.05
+"""Weight of the newest answer in an average."""
+
 
 class HeldBatch:
     """A batch of which a worker holds shards."""
 
-    def __init__(self, batch_id: str, journal: Journal, replay: Replay) -> None:
-        self.id = batch_id
+    def __init__(self, lease: Lease, journal: Journal, replay: Replay) -> None:
+        self.id = lease.batch_id
+        self.model = lease.model
+        self.project_id = lease.project_id
+        self.expires_at = lease.expires_at
+        self.remaining = lease.remaining
+        """Requests without an answer, when last heard of; other workers' among them."""
+        self.answer_s = 0.0
+        """How long an answer takes, on average of late."""
+        self.answer_bytes = 0.0
+        """How long one is, on average of late."""
         self.journal = journal
         """Where this worker, and nobody else, writes the batch's answers."""
         self.replay = replay
@@ -19,6 +31,17 @@ class HeldBatch:
         self.stop = asyncio.Event()
         """Set when the batch, or the worker, sends nothing more."""
         self.shards: dict[int, Held] = {}
+
+    def heard(self, *, seconds: float, size: int) -> None:
+        """Take in an answer."""
+        self.remaining -= 1
+        self.answer_s += OF_LATE * (seconds - self.answer_s) if self.answer_s else seconds
+        self.answer_bytes += OF_LATE * (size - self.answer_bytes) if self.answer_bytes else size
+
+    def is_late(self, *, now: float, in_flight: int) -> bool:
+        """Return whether it would not be done when its window closes, going on as it does; `now` is since 1970."""
+        left_s = self.expires_at - now
+        return self.remaining * self.answer_s > left_s * max(in_flight, 1)
 
 
 class Held:

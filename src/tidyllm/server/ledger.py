@@ -22,7 +22,7 @@ from tidyllm.server.places import worker_journal
 from tidyllm.server.records import Lease, ShardReport
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
-from tidyllm.server.upstream import Result
+from tidyllm.server.verdict import Result
 
 log = logging.getLogger(__name__)
 
@@ -67,26 +67,23 @@ class Ledger:
 
     async def hold(self, lease: Lease, replay: Replay, *, waiting: int) -> Held:
         """Return the account of a shard from now on; its batch has a journal. Raises JournalError."""
-        batch = self.batches.get(lease.batch_id) or await self._begin(lease.batch_id, replay)
+        batch = self.batches.get(lease.batch_id) or await self._begin(lease, replay)
         held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=waiting)
         return held
 
-    async def _begin(self, batch_id: str, replay: Replay) -> HeldBatch:
+    async def _begin(self, lease: Lease, replay: Replay) -> HeldBatch:
         numbers, data = self._journal_numbers, self._settings.data
         journal = DiskJournal(
-            lambda: worker_journal(data, batch_id, worker_id=self.worker_id, number=next(numbers)), disk=self._disk
+            lambda: worker_journal(data, lease.batch_id, worker_id=self.worker_id, number=next(numbers)),
+            disk=self._disk,
         )
         try:
             await asyncio.to_thread(journal.sync)
         except BaseException:
             await asyncio.to_thread(journal.close)
             raise
-        batch = self.batches[batch_id] = HeldBatch(batch_id, journal, replay)
+        batch = self.batches[lease.batch_id] = HeldBatch(lease, journal, replay)
         return batch
-
-    def trail(self, held: Held, line: int) -> "LineTrail":
-        """Return what the upstream tells of a line's exchanges."""
-        return LineTrail(self, held, line)
 
     async def may_send(self, held: Held, line: int) -> bool:
         """Return whether a line may be sent, noted as sent, as soon as its answer could be kept; False after a stop."""
@@ -216,23 +213,6 @@ class Ledger:
         except TimeoutError:
             lost = sum(journal.unsynced_bytes for journal in journals)
             log.exception("The stop could not wait longer for the disk: %d bytes of answers are lost.", lost)
-
-
-class LineTrail:
-    """`Trail` of one line, into the ledger."""
-
-    def __init__(self, ledger: Ledger, held: Held, line: int) -> None:
-        self._ledger = ledger
-        self._held = held
-        self._line = line
-
-    async def may_send(self) -> bool:
-        """See `Trail`."""
-        return await self._ledger.may_send(self._held, self._line)
-
-    def returned(self) -> None:
-        """See `Trail`."""
-        self._ledger.returned(self._held, self._line)
 
 
 def _record(held: Held, line: int, *, kind: Kind, data: bytes = b"") -> bytes:

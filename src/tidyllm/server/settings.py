@@ -38,8 +38,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the environment variable that holds the upstream's key, if it wants one."""
     workers: Count = 1
     """Worker processes."""
-    concurrency: Count = 64
-    """Requests in flight, in each worker."""
+    concurrency: Count = 1024
+    """Most requests in flight, in each worker; how many there are is found."""
+    in_flight_bytes_max: Count = 128 * MIB
+    """Of requests in flight and of their answers, as far as these can be guessed; beyond it nothing more is sent."""
     claim_shards_max: Count = 4
     """Shards a worker leases in one statement."""
     attempts_max: Count = 3

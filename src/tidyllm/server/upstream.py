@@ -1,118 +1,116 @@
-"""The endpoint that answers a batch's requests: how one is asked, and whose fault a failure is.
+"""One upstream, an OpenAI-compatible endpoint: how it is asked, how fast, and whether it can be asked at all."""
 
-* answered       200-299 with a JSON body: a line of the output file.
-* the line's     400 and its like at once; 408, other 5xx, broken bodies and time-outs after `attempts_max` sends:
-                 a line of the error file, with the upstream's own words where it said any.
-* the upstream's refused connections, 401, 429, 503, 529: nobody's attempt is used up; the request waits and is
-                 sent again until it is answered, or its batch stops.
-"""
-
-import asyncio
 import logging
 import math
 import random
-from enum import Enum
-from typing import Protocol
 
 import msgspec
 
-from tidyllm.core.batch import BatchUsage
 from tidyllm.core.clock import Clock
-from tidyllm.core.errors import AnswerTimeoutError, ConnectError, TransportError
-from tidyllm.core.jsonl import BOM
-from tidyllm.core.retry_after import retry_after_s
+from tidyllm.core.errors import TransportError
 from tidyllm.core.wire import Request, Response
-from tidyllm.journal import Kind
-from tidyllm.server.lines import RequestLine, as_json, error_line, http_line, read_answer
+from tidyllm.server.declared import UpstreamSettings
+from tidyllm.server.health import Health, State
 from tidyllm.server.settings import Settings
+from tidyllm.server.verdict import Fault, Question, Result, answered, failed, fault_of, reason
 from tidyllm.server.words import as_sentence
 from tidyllm.transport.drive import Sender
+from tidyllm.transport.pace import Ceilings, LanePace
 
 log = logging.getLogger(__name__)
 
-
-class Result(msgspec.Struct, frozen=True):
-    """How a request ended, as it will stand in the journal."""
-
-    kind: Kind
-    data: bytes
-    """The finished result line."""
-    usage: BatchUsage = BatchUsage()
-
-
-class Fault(Enum):
-    """Whose fault a failed attempt is, and so what it costs."""
-
-    UPSTREAM = "upstream"
-    """Wait and ask again; no attempt is used up."""
-    ATTEMPT = "attempt"
-    """Ask again while attempts are left."""
-    REQUEST = "request"
-    """This request will never be accepted."""
-
-
 TELL_EVERY_S = 60.0
 """A trouble that comes and goes is told at most this often; one that stays, once."""
-_UPSTREAM_STATUSES = frozenset({401, 429, 503, 529})
-_TIMED_OUT = 408
-_SERVER_FAULT = 500
-_TOO_MANY = 429
+OF_LATE = 0.05
+"""Weight of the newest answer in an average."""
+BYTES_PER_TOKEN = 4
+"""About so many of a request, until its answer says how many tokens there were."""
 
 
-def fault_of(failure: Response | TransportError) -> Fault:
-    """Say whose fault an answer outside 200-299, or no answer at all, is."""
-    if isinstance(failure, TransportError):
-        return Fault.UPSTREAM if isinstance(failure, ConnectError) else Fault.ATTEMPT
-    if failure.status in _UPSTREAM_STATUSES:
-        return Fault.UPSTREAM
-    passing = failure.ok or failure.status == _TIMED_OUT or failure.status >= _SERVER_FAULT
-    return Fault.ATTEMPT if passing else Fault.REQUEST
+class Again(msgspec.Struct, frozen=True):
+    """A request has to be asked again."""
 
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a batch, on its way to the upstream."""
-
-    batch_id: str
-    line: int
-    endpoint: str
-    request: RequestLine
-
-
-class Trail(Protocol):
-    """What becomes of a line, told while it happens: a line that kills whoever asks it must be found out."""
-
-    async def may_send(self) -> bool:
-        """Return whether the request may go out, which it then does; waits while its answer could not be kept."""
-        ...
-
-    def returned(self) -> None:
-        """Hear that the exchange is over and has brought no result."""
-        ...
+    after_s: float
+    """Not before so many seconds have passed."""
+    costs: bool
+    """Whether an attempt is used up."""
 
 
 class Upstream:
-    """One OpenAI-compatible endpoint."""
+    """One OpenAI-compatible endpoint, as one worker asks it."""
 
     def __init__(
         self,
+        declared: UpstreamSettings,
         *,
         sender: Sender,
         headers: tuple[tuple[str, str], ...],
         clock: Clock,
         rng: random.Random,
         settings: Settings,
+        learned: float | None = None,
     ) -> None:
+        self.declared = declared
+        self.health = Health()
+        self._models: dict[str, Health] = {}
+        """Of those of its models that it does not know."""
+        self._known: set[str] = set()
+        """Models for which it has answered."""
         self._sender = sender
         self._headers = (("content-type", "application/json"), *headers)
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._settings = settings
-        self._base = settings.upstream.rstrip("/")
-        self._trouble: str | None = None
+        self._base = declared.base_url.rstrip("/")
+        self._tokens_out = 0.0
+        """Of an answer, on average of late."""
+        self._told: str | None = None
         self._told_at: dict[str, float] = {}
+        self.pace = LanePace(now=clock.monotonic(), ceilings=self._ceilings(), learned=learned)
 
-    async def ask(self, question: Question, *, stop: asyncio.Event, trail: Trail) -> Result | None:
-        """Return how the request ended; None if `stop` was set before it had, while nothing was in flight."""
+    def takes(self, model: str) -> bool:
+        """Return whether it is declared to answer for a model."""
+        return self.declared.takes(model)
+
+    def declare(self, declared: UpstreamSettings) -> None:
+        """Be what is declared now; what is wrong may have been put right, so it is tried at once."""
+        now = self.clock.monotonic()
+        self.declared = declared
+        self.pace.keep(self._ceilings(), now=now)
+        for health in (self.health, *self._models.values()):
+            health.try_at(now)
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether it has fewer requests than it can take."""
+        return self.pace.concurrency.has_room
+
+    @property
+    def load(self) -> float:
+        """Return how much of what it can take it has."""
+        return self.pace.concurrency.in_flight / self.pace.concurrency.limit
+
+    def wait_s(self, model: str, *, now: float, body_bytes: int = 0) -> float:
+        """Return after how many seconds it may be asked for a model; `math.inf` where something has to happen first."""
+        wait_s = self.pace.wait_s(now=now, tokens=self._tokens(body_bytes))
+        if self.health.state is not State.WELL:
+            wait_s = max(wait_s, self.health.wait_s(now=now))
+        if self._models and (of_model := self._models.get(model)) is not None:
+            wait_s = max(wait_s, of_model.wait_s(now=now))
+        return wait_s
+
+    def begin(self, question: Question, *, tries: int, attempts: int, now: float) -> "Flight":
+        """Return a request on its way, counted from now on: sent so often, and so often failed by its own fault."""
+        tokens = self._tokens(len(question.request.body))
+        self.pace.began(now=now, tokens=tokens)
+        probes: list[Health] = []
+        if self.health.state is not State.WELL or self._models:
+            healths = (self.health, self._models.get(question.model))
+            probes = [health for health in healths if health is not None and health.began()]
+        return Flight(self, question, tries=tries, attempts=attempts, tokens=tokens, probes=probes)
+
+    async def send(self, question: Question) -> Response | TransportError:
+        """Return what came of sending a request once."""
         request = Request(
             method="POST",
             url=self._base + question.endpoint.removeprefix("/v1"),
@@ -121,34 +119,102 @@ class Upstream:
             timeout_s=self._settings.request_timeout_s,
             body_bytes_max=self._settings.response_bytes_max,
         )
-        attempts = waits = 0
-        while not stop.is_set() and await trail.may_send():
-            try:
-                answer: Response | TransportError = await self._sender.send(request, ())
-            except TransportError as error:
-                answer = error
-            if isinstance(answer, Response) and answer.ok and (outcome := _answered(question, answer)):
-                self._note(None)
-                return outcome
-            fault = fault_of(answer)
-            if fault is Fault.UPSTREAM:
-                self._note(_reason(answer))
-            attempts += fault is Fault.ATTEMPT
-            if fault is Fault.REQUEST or attempts >= self._settings.attempts_max:
-                return _failed(question, answer)
-            trail.returned()
-            await self._wait(answer, waits, stop=stop)
-            waits += 1
-        return None
+        try:
+            return await self._sender.send(request, ())
+        except TransportError as error:
+            return error
 
-    def _note(self, trouble: str | None) -> None:
-        """Tell whoever runs the server, once, why its requests wait; rate limits are daily life, and not told."""
-        if trouble in (self._trouble, f"it answers {_TOO_MANY}"):
+    def land(self, flight: "Flight", answer: Response | TransportError | None, *, now: float) -> Result | Again:
+        """Return what became of a request, and take in what that says of the upstream; null if it was never sent."""
+        for health in flight.probes:
+            health.probed(now=now)
+        result = None if answer is None else answered(flight.question, answer)
+        asked_s = self._pace(flight, answer, result=result, now=now)
+        if answer is None:
+            return Again(0.0, costs=False)
+        if result is not None:
+            self._well(flight.question.model)
+            return result
+        return self._judge(flight, answer, asked_s=asked_s, now=now)
+
+    def _pace(
+        self, flight: "Flight", answer: Response | TransportError | None, *, result: Result | None, now: float
+    ) -> float | None:
+        """Take in how fast it was; return the wait that a refusal asks for."""
+        response = answer if isinstance(answer, Response) else None
+        work = 0.0
+        if result is not None:
+            used = result.usage
+            work = float(used.output_tokens or used.input_tokens or 1)
+            self._tokens_out += OF_LATE * (used.output_tokens - self._tokens_out)
+            if flight.tokens:
+                self.pace.correct(used.input_tokens + used.output_tokens - flight.tokens, now=now)
+        if not flight.let_go:
+            self.pace.ended(response, now=now, seconds=flight.seconds, work=work)
+        return None if response is None else self.pace.hear(response, now=now, wall=self.clock.now())
+
+    def _judge(
+        self, flight: "Flight", answer: Response | TransportError, *, asked_s: float | None, now: float
+    ) -> Result | Again:
+        why, fault, model = reason(answer), fault_of(answer), flight.question.model
+        first = not flight.tries
+        if fault is Fault.REFUSED:
+            self.health.failed(why, first=first, now=now)
+        elif fault is Fault.UNREACHABLE or fault is Fault.KEY:
+            self.health.fell(State.DOWN if fault is Fault.UNREACHABLE else State.PAUSED, why, now=now)
+        elif fault is Fault.UNKNOWN and model not in self._known:
+            self._models.setdefault(model, Health()).fell(State.PAUSED, f"{why} for the model {model}", now=now)
+        elif fault is not Fault.ATTEMPT:
+            self._well(model)
+            return failed(flight.question, answer)
+        elif not self.health.failed(why, first=first, now=now):
+            if flight.attempts + 1 >= self._settings.attempts_max:
+                return failed(flight.question, answer)
+            return self._again(flight, costs=True)
+        self._tell()
+        return self._again(flight, asked_s=asked_s)
+
+    def _again(self, flight: "Flight", *, asked_s: float | None = None, costs: bool = False) -> Again:
+        """Return that a request is asked again: when the upstream asks for it, else after longer each time."""
+        settings = self._settings
+        ceiling = min(settings.retry_delay_first_s * 2 ** min(flight.tries, 16), settings.retry_delay_max_s)
+        delay = ceiling * self._rng.uniform(0.5, 1.0) if asked_s is None else min(asked_s, settings.retry_delay_max_s)
+        return Again(delay, costs)
+
+    def _tokens(self, body_bytes: int) -> float:
+        return body_bytes / BYTES_PER_TOKEN + self._tokens_out if self.pace.counts_tokens else 0.0
+
+    def _ceilings(self) -> Ceilings:
+        declared, workers = self.declared, self._settings.workers
+        most = self._settings.concurrency
+        if declared.max_concurrency is not None:
+            most = min(most, declared.max_concurrency // workers)
+        by_minute = [None if much is None else much / workers for much in (declared.rpm, declared.tpm)]
+        return Ceilings(concurrency=most, requests_per_minute=by_minute[0], tokens_per_minute=by_minute[1])
+
+    def _well(self, model: str) -> None:
+        self._known.add(model)
+        self.health.answered()
+        if self._told is not None or self._models:
+            self._models.pop(model, None)
+            self._tell()
+
+    @property
+    def trouble(self) -> tuple[State, str | None]:
+        """Return how it is, and why: it itself, or else one of its models."""
+        healths = (self.health, *self._models.values())
+        ill = next((health for health in healths if health.state is not State.WELL), self.health)
+        return ill.state, ill.reason
+
+    def _tell(self) -> None:
+        """Tell whoever runs the server, once, why requests wait; rate limits are daily life, and not told."""
+        _, trouble = self.trouble
+        if trouble == self._told:
             return
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if trouble is not None and now < self._told_at.get(trouble, -math.inf) + TELL_EVERY_S:
             return
-        self._trouble = trouble
+        self._told = trouble
         if trouble is None:
             log.info("The upstream %s answers again.", self._base)
         else:
@@ -156,55 +222,50 @@ class Upstream:
             problem = as_sentence(trouble)
             log.warning("The upstream %s has a problem: %s Requests wait until it is solved.", self._base, problem)
 
-    async def _wait(self, answer: Response | TransportError, waits: int, *, stop: asyncio.Event) -> None:
-        """Wait as long as the upstream asks, else longer each time; less if the batch stops."""
-        settings = self._settings
-        asked = retry_after_s(answer.headers, now=self._clock.now()) if isinstance(answer, Response) else None
-        ceiling = min(settings.retry_delay_first_s * 2 ** min(waits, 16), settings.retry_delay_max_s)
-        delay = ceiling * self._rng.uniform(0.5, 1.0) if asked is None else min(asked, settings.retry_delay_max_s)
-        log.debug("The upstream %s: %s; asking again in %.1f s.", self._base, _reason(answer), delay)
-        stopped = asyncio.ensure_future(stop.wait())
-        slept = asyncio.ensure_future(self._clock.sleep(delay))
-        try:
-            await asyncio.wait((stopped, slept), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-            slept.cancel()
 
+class Flight:
+    """A request on its way to an upstream."""
 
-def _reason(answer: Response | TransportError) -> str:
-    return f"it answers {answer.status}" if isinstance(answer, Response) else str(answer)
+    def __init__(
+        self,
+        upstream: Upstream,
+        question: Question,
+        *,
+        tries: int,
+        attempts: int,
+        tokens: float,
+        probes: list[Health],
+    ) -> None:
+        self.question = question
+        self.tries = tries
+        self.attempts = attempts
+        self.tokens = tokens
+        """What it was taken to cost."""
+        self.probes = probes
+        """Whose state it is to find out."""
+        self.bytes = 0
+        """How much memory it and its answer are taken to need."""
+        self.let_go = False
+        """Whether it no longer takes a place."""
+        self.seconds = 0.0
+        """How long it took."""
+        self.upstream = upstream
 
+    async def ask(self) -> Result | Again:
+        """Send it, and return what became of it."""
+        clock = self.upstream.clock
+        began = clock.monotonic()
+        answer = await self.upstream.send(self.question)
+        now = clock.monotonic()
+        self.seconds = now - began
+        return self.upstream.land(self, answer, now=now)
 
-def _answered(question: Question, answer: Response) -> Result | None:
-    """Return the outcome of a good answer; None if its body is broken."""
-    try:
-        body = answer.body.removeprefix(BOM)  # It may begin a file, and must not stand within a line of one.
-        usage = read_answer(body)
-    except ValueError:
-        return None
-    return Result(Kind.ANSWERED, _http_line(question, answer, body=body), usage)
+    def not_sent(self) -> None:
+        """Give back its place: it is not sent after all."""
+        self.upstream.land(self, None, now=self.upstream.clock.monotonic())
 
-
-def _failed(question: Question, answer: Response | TransportError) -> Result:
-    if isinstance(answer, Response) and not answer.ok:
-        return Result(Kind.FAILED, _http_line(question, answer, body=as_json(answer.body.removeprefix(BOM))))
-    if isinstance(answer, Response):
-        code, message = "server_error", f"The upstream answered {answer.status} with a body that is not JSON."
-    else:
-        code = "request_timeout" if isinstance(answer, AnswerTimeoutError) else "server_error"
-        message = str(answer)
-    custom_id = question.request.custom_id
-    data = error_line(batch_id=question.batch_id, line=question.line, custom_id=custom_id, code=code, message=message)
-    return Result(Kind.FAILED, data)
-
-
-def _http_line(question: Question, answer: Response, *, body: bytes) -> bytes:
-    return http_line(
-        batch_id=question.batch_id,
-        line=question.line,
-        custom_id=question.request.custom_id,
-        status=answer.status,
-        request_id=answer.headers.get("x-request-id"),
-        body=body,
-    )
+    def give_place(self) -> None:
+        """Give back its place while it goes on: nobody waits for its answer any more."""
+        if not self.let_go:
+            self.let_go = True
+            self.upstream.pace.ended(None, now=self.upstream.clock.monotonic())

@@ -16,6 +16,7 @@ from tests.faulty import FaultyDisk
 from tidyllm.core.clock import SystemClock
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.ledger import Ledger
 from tidyllm.server.leftovers import Leftovers
 from tidyllm.server.locks import hold
@@ -34,6 +35,7 @@ from tidyllm.server.stores.sql.engine import open_store
 from tidyllm.server.stores.sql.migrate import migrate
 from tidyllm.server.thread import StoreThread
 from tidyllm.server.upstream import Upstream
+from tidyllm.server.upstreams import Upstreams
 from tidyllm.testing import ManualClock, SimulatedModel, simulated_model
 from tidyllm.transport.http import HttpClient
 
@@ -154,10 +156,15 @@ class House:
         # A connection of its own, as in its own process: nobody is told of the changes that they made themselves.
         store = StoreThread(lambda: open_store(self.settings.data))
         changes = Changes(store, clock)
+        declared = (UpstreamSettings(name="default", base_url=settings.upstream),)
+
+        def make(one: UpstreamSettings) -> Upstream:
+            return Upstream(one, sender=client, headers=(), clock=clock, rng=random.Random(1), settings=settings)
+
         worker = Worker(
             Ledger(worker_id, store=store, disk=self.disk, clock=clock, settings=settings),
             store=store,
-            upstream=Upstream(sender=client, headers=(), clock=clock, rng=random.Random(1), settings=settings),
+            upstreams=Upstreams(lambda: declared, make),
             leftovers=Leftovers(blobs=self.blobs, settings=settings),
             clock=clock,
             settings=settings,

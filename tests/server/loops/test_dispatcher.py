@@ -1,4 +1,7 @@
-import asyncio
+"""Which line goes next, and the account of a shard."""
+
+import math
+from collections import Counter
 from pathlib import Path
 
 from tidyllm.core.batch import BatchUsage
@@ -10,8 +13,10 @@ from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
 from tidyllm.server.records import Lease, Shard
 
+NOW = 1_000.0
 
-def held(requests: int, batch_id: str = "batch_1") -> Held:
+
+def held(requests: int, batch_id: str = "batch_1", *, project: str = "p", expires_at: int = 10**6) -> Held:
     shard = Shard(number=0, line_first=1, requests=requests, offset=0, length=0)
     lease = Lease(
         batch_id=batch_id,
@@ -20,111 +25,168 @@ def held(requests: int, batch_id: str = "batch_1") -> Held:
         epoch=1,
         shard=shard,
         model="m",
-        project_id="p",
-        expires_at=0,
+        project_id=project,
+        expires_at=expires_at,
         remaining=requests,
     )
     journal = DiskJournal(lambda: Path("never made"), disk=LocalDisk())
-    return Held(lease, HeldBatch(batch_id, journal, Replay()), waiting=requests)
+    return Held(lease, HeldBatch(lease, journal, Replay()), waiting=requests)
+
+
+def filled(*shards: Held, alone: bool = False) -> Dispatcher:
+    dispatcher = Dispatcher()
+    add(dispatcher, *shards, alone=alone)
+    return dispatcher
 
 
 def add(dispatcher: Dispatcher, *shards: Held, alone: bool = False) -> None:
     for shard in shards:
         for number in range(1, shard.waiting + 1):
-            dispatcher.add(Ready(shard, Line(number, 0, b""), alone=alone))
+            dispatcher.add(Ready(shard, Line(number, 0, b"{}"), alone=alone))
 
 
-def taken(ready: Ready | None) -> int:
+def take(dispatcher: Dispatcher, model: str = "m") -> Ready:
+    ready = dispatcher.take(lambda asked: asked == model, now=NOW)
     assert ready is not None
-    return ready.line.number
+    return ready
 
 
-def test_lines_go_in_the_order_they_came_and_count_as_in_flight() -> None:
-    async def scenario() -> None:
-        dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
-        shard = held(3)
-        add(dispatcher, shard)
-        assert [taken(await dispatcher.next()) for _ in range(2)] == [1, 2]
-        assert (shard.waiting, shard.in_flight) == (1, 2)
-
-    asyncio.run(scenario())
+def test_lines_of_a_batch_go_in_the_order_they_came_and_count_as_in_flight() -> None:
+    shard = held(3)
+    dispatcher = filled(shard)
+    assert dispatcher.bytes_waiting == 6
+    assert [take(dispatcher).line.number for _ in range(2)] == [1, 2]
+    assert (shard.waiting, shard.in_flight, dispatcher.in_flight, dispatcher.bytes_waiting) == (1, 2, 2, 2)
 
 
-def test_idle_slots_wake_as_lines_come_one_each() -> None:
-    async def scenario() -> None:
-        dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
-        slots = [asyncio.create_task(dispatcher.next()) for _ in range(3)]
-        await asyncio.sleep(0)
-        add(dispatcher, held(2))
-        done, waiting = await asyncio.wait(slots, return_when=asyncio.FIRST_COMPLETED)
-        assert (len(done), len(waiting)) == (2, 1)
-        dispatcher.close()
-        assert await waiting.pop() is None
-
-    asyncio.run(scenario())
+def test_nothing_is_taken_for_a_model_that_cannot_be_asked() -> None:
+    dispatcher = filled(held(1))
+    assert dispatcher.take(lambda _: False, now=NOW) is None
+    take(dispatcher)
+    assert dispatcher.take(lambda _: True, now=NOW) is None
 
 
-def test_it_asks_for_more_when_it_runs_low() -> None:
-    async def scenario() -> None:
-        hungry = asyncio.Event()
-        dispatcher = Dispatcher(low=2, hungry=hungry)
-        seen = [dispatcher.wants_more]
-        add(dispatcher, held(3))
-        for _ in range(2):
-            seen.append(dispatcher.wants_more)
-            await dispatcher.next()
-            seen.append(hungry.is_set())
-        assert seen == [True, False, False, False, True]
-        assert dispatcher.wants_more
+def test_a_small_batch_does_not_wait_behind_a_long_one() -> None:
+    long, small = held(100, "long"), held(4, "small")
+    dispatcher = filled(long)
+    for _ in range(10):
+        take(dispatcher)
+    add(dispatcher, small)
+    # Its share is as large as the other's, so it catches up first.
+    assert [take(dispatcher).held for _ in range(4)] == [small] * 4
 
-    asyncio.run(scenario())
+
+def test_batches_of_a_project_share_what_it_has_and_projects_share_all() -> None:
+    shards = [held(100, "a1", project="a"), held(100, "a2", project="a"), held(100, "b1", project="b")]
+    dispatcher = filled(*shards)
+    taken = Counter(take(dispatcher).held.batch.id for _ in range(40))
+    assert taken == {"a1": 10, "a2": 10, "b1": 20}
+
+
+def test_what_ends_makes_room_for_the_one_who_has_least() -> None:
+    first, second = held(100, "first"), held(100, "second")
+    dispatcher = filled(first, second)
+    out = [take(dispatcher) for _ in range(4)]
+    for ready in out:
+        if ready.held is second:
+            dispatcher.ended(ready)
+    assert [take(dispatcher).held for _ in range(2)] == [second, second]
+
+
+def test_where_there_are_more_batches_than_places_each_has_its_turn() -> None:
+    shards = [held(100, f"batch_{number}") for number in range(7)]
+    dispatcher = filled(*shards)
+    turns = []
+    for _ in range(14):
+        ready = take(dispatcher)
+        turns.append(ready.held.batch.id)
+        dispatcher.ended(ready)
+    assert Counter(turns) == dict.fromkeys((shard.batch.id for shard in shards), 2)
+
+
+def test_a_batch_that_would_miss_its_deadline_goes_first_up_to_half() -> None:
+    long, late = held(100, "long"), held(100, "late", expires_at=int(NOW) + 10)
+    late.batch.heard(seconds=1.0, size=1)
+    dispatcher = filled(long, late)
+    for _ in range(8):
+        dispatcher.take(lambda _: True, now=NOW)
+    late.batch.remaining = 10_000
+    assert (long.in_flight, late.in_flight) == (4, 4)
+    other = held(100, "other", project="q")
+    add(dispatcher, other)
+    taken = [take(dispatcher).held.batch.id for _ in range(12)]
+    # 20 are in flight then: it has half of them, and the others what is left.
+    assert late.in_flight == 10
+    assert taken.count("late") == 6
+
+
+def test_more_lines_are_asked_for_once_when_a_batch_runs_low() -> None:
+    shard = held(5)
+    dispatcher = filled(shard)
+    dispatcher.stock = 3
+    seen = []
+    for _ in range(4):
+        take(dispatcher)
+        seen.append(dispatcher.hungry)
+        dispatcher.hungry = False
+    assert seen == [False, False, True, False]
+    assert dispatcher.stocked(1) == {"batch_1"}
+    assert dispatcher.stocked(2) == set()
+    add(dispatcher, shard)
+    take(dispatcher)
+    assert dispatcher.hungry
+
+
+def test_a_line_to_be_asked_again_waits_for_its_time_and_then_goes_first() -> None:
+    shard = held(2)
+    dispatcher = filled(shard)
+    first = take(dispatcher)
+    dispatcher.ended(first)
+    shard.waiting += 1
+    dispatcher.add_later(first._replace(tries=1), NOW + 5)
+    assert dispatcher.next_due(NOW) == 5
+    assert dispatcher.next_due(NOW + 5) == math.inf
+    again = take(dispatcher)
+    assert (again.line, again.tries) == (first.line, 1)
+    assert shard.waiting == 1
 
 
 def test_a_stopped_batch_loses_its_waiting_lines_and_no_other_does() -> None:
-    async def scenario() -> None:
-        dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
-        stopped, other = held(3, "stopped"), held(2, "other")
-        add(dispatcher, stopped, other)
-        await dispatcher.next()
-        dispatcher.drop(stopped.batch)
-        assert (stopped.waiting, stopped.in_flight) == (0, 1)
-        assert [taken(await dispatcher.next()) for _ in range(2)] == [1, 2]
-
-    asyncio.run(scenario())
+    stopped, other = held(3, "stopped"), held(2, "other")
+    dispatcher = filled(stopped, other)
+    first = take(dispatcher)
+    later = take(dispatcher) if first.held is other else first
+    dispatcher.ended(later)
+    stopped.waiting += 1
+    dispatcher.add_later(later, NOW + 5)
+    dispatcher.drop(stopped.batch)
+    assert (stopped.waiting, dispatcher.next_due(NOW + 9)) == (0, math.inf)
+    assert {take(dispatcher).held for _ in range(other.waiting)} == {other}
+    assert dispatcher.bytes_waiting == 0
 
 
 def test_lines_under_suspicion_are_in_flight_one_at_a_time_beside_others() -> None:
-    async def scenario() -> None:
-        dispatcher = Dispatcher(low=1, hungry=asyncio.Event())
-        suspect, other = held(3), held(1, "other")
-        add(dispatcher, suspect, alone=True)
-        add(dispatcher, other)
-        first, second = await dispatcher.next(), await dispatcher.next()
-        assert first is not None
-        assert second is not None
-        assert (first.held, second.held) == (suspect, other)
-        third = asyncio.create_task(dispatcher.next())
-        await asyncio.sleep(0)
-        assert not third.done()
-        dispatcher.ended(first)
-        assert taken(await third) == 2
-        dispatcher.drop(suspect.batch)
-        assert (suspect.waiting, suspect.in_flight) == (0, 2)
-
-    asyncio.run(scenario())
+    suspect, other = held(3), held(1, "other")
+    dispatcher = filled(suspect, alone=True)
+    add(dispatcher, other)
+    first, second = take(dispatcher), take(dispatcher)
+    assert {first.held, second.held} == {suspect, other}
+    assert dispatcher.take(lambda _: True, now=NOW) is None
+    dispatcher.ended(first if first.alone else second)
+    assert take(dispatcher).line.number == 2
+    dispatcher.drop(suspect.batch)
+    assert (suspect.waiting, suspect.in_flight) == (0, 1)
 
 
 def test_a_closed_dispatcher_hands_out_nothing() -> None:
-    async def scenario() -> None:
-        dispatcher = Dispatcher(low=5, hungry=asyncio.Event())
-        shard = held(2)
-        add(dispatcher, shard)
-        dispatcher.close()
-        assert await dispatcher.next() is None
-        assert shard.waiting == 0
-        assert not dispatcher.wants_more
-
-    asyncio.run(scenario())
+    shard = held(2)
+    dispatcher = filled(shard)
+    dispatcher.add_later(take(dispatcher), NOW)
+    shard.waiting += 1
+    dispatcher.close()
+    dispatcher.next_due(NOW + 1)
+    assert dispatcher.take(lambda _: True, now=NOW) is None
+    assert shard.waiting == 0
 
 
 def test_a_shard_is_done_when_all_is_answered_or_its_batch_has_stopped() -> None:

@@ -1,17 +1,20 @@
-"""The worker: leases shards, and keeps the upstream busy with their lines.
+"""The worker: leases shards, and keeps the upstreams busy with their lines.
 
-Its tasks: *attend* leases shards when lines run low, and stops batches that were cancelled; one task per *slot* asks
-the upstream a line at a time; what comes of it is the ledger's.
+*Attend* leases shards where lines run low, and stops batches that were cancelled. *Pump* sends what may go now, each
+line in a task of its own; it runs whenever that may have changed, and nothing else looks at a clock. What comes of a
+line is the ledger's.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line
+from tidyllm.core.wire import MIB
 from tidyllm.journal import Kind, Replay
 from tidyllm.server.held import Held, HeldBatch
 from tidyllm.server.ledger import Ledger
@@ -23,7 +26,9 @@ from tidyllm.server.patience import RETRY_S, PutOff, patiently
 from tidyllm.server.records import Lease
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
-from tidyllm.server.upstream import Question, Result, Upstream
+from tidyllm.server.upstream import Flight, Upstream
+from tidyllm.server.upstreams import Upstreams, Way
+from tidyllm.server.verdict import Question, Result
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,10 @@ DEATHS_MAX = 3
 """Workers that may die while they wait for a line's answer; then it is not sent again, as it may be what kills them."""
 DEATHS_SUSPECT = DEATHS_MAX - 1
 """From here on such lines are in flight one at a time, so that the next death tells which it was."""
+STOCK_MIN = 512
+"""Lines of a batch that wait at least, as far as there are any: so many are sent while the next ones are leased."""
+WAITING_BYTES_MAX = 64 * MIB
+"""Of lines that wait; beyond it only batches of which none wait are leased from."""
 
 
 class Worker:
@@ -41,7 +50,7 @@ class Worker:
         ledger: Ledger,
         *,
         store: StoreThread,
-        upstream: Upstream,
+        upstreams: Upstreams,
         leftovers: Leftovers,
         clock: Clock,
         settings: Settings,
@@ -49,21 +58,27 @@ class Worker:
     ) -> None:
         self._ledger = ledger
         self._store = store
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._leftovers = leftovers
         self._clock = clock
         self._settings = settings
         self._changed = changed
-        self._dispatcher = Dispatcher(low=settings.concurrency, hungry=changed)
+        self._dispatcher = Dispatcher()
         self._put_off = PutOff(clock)
         self._unread: dict[str, list[Lease]] = {}
         """Leases whose input or journals could not be read yet, by batch."""
+        self._asking: set[asyncio.Task[None]] = set()
+        self._flights: dict[str, set[Flight]] = {}
+        """What is in flight, by batch."""
+        self._bytes_in_flight = 0
+        """Of requests, and of their answers as far as they can be guessed."""
+        self._wake: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`; then give what is in flight a grace time, and give the shards back."""
         async with asyncio.TaskGroup() as tasks:
-            slots = [tasks.create_task(self._slot()) for _ in range(self._settings.concurrency)]
+            self._tasks = tasks
             accounting = [tasks.create_task(self._ledger.commit()), tasks.create_task(self._ledger.tell())]
             attend = tasks.create_task(self._attend())
             await self._stopping.wait()
@@ -72,8 +87,9 @@ class Worker:
             self._dispatcher.close()
             for batch in self._ledger.batches.values():
                 batch.stop.set()
-            await asyncio.wait(slots, timeout=self._settings.cancel_grace_s)
-            for task in (*accounting, *slots):
+            if self._asking:
+                await asyncio.wait(self._asking, timeout=self._settings.cancel_grace_s)
+            for task in (*accounting, *self._asking):
                 task.cancel()
         await self._ledger.leave(within_s=deadline - self._clock.monotonic())
 
@@ -104,15 +120,24 @@ class Worker:
                 self._abandon(batch)
         for batch_id in self._unread.keys() - self._put_off.waiting():
             await self._take(self._unread.pop(batch_id))
-        while self._dispatcher.wants_more:
+        self._upstreams.refresh()
+        self._dispatcher.stock = max(STOCK_MIN, self._upstreams.limit)
+        self._dispatcher.hungry = False
+        while not self._stopping.is_set():
             if not self._ledger.has_room():
                 return True
-            limit, unread = self._settings.claim_shards_max, frozenset(self._unread)
-            leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit, leaving=unread))  # noqa: B023
+            limit, leaving = self._settings.claim_shards_max, self._leaving()
+            leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit, leaving=leaving))  # noqa: B023
             await self._take(leases)
             if not leases:
                 break
+        self._pump()
         return bool(self._unread)
+
+    def _leaving(self) -> frozenset[str]:
+        """Return the batches of which nothing more is to be leased now."""
+        full = self._dispatcher.bytes_waiting > WAITING_BYTES_MAX
+        return frozenset(self._unread) | self._dispatcher.stocked(1 if full else self._dispatcher.stock)
 
     async def _take(self, leases: Sequence[Lease]) -> None:
         """Queue the lines of leases that no earlier worker has had answered."""
@@ -153,25 +178,100 @@ class Worker:
             return
         batch.stop.set()
         self._dispatcher.drop(batch)
+        # What hangs must not take the places of those that come.
+        asyncio.get_running_loop().call_later(self._settings.cancel_grace_s, self._let_go, batch)
         for held in batch.shards.values():
             held.abandoned = True
             if held.done:
                 self._ledger.touch(held)
 
-    async def _slot(self) -> None:
-        while (ready := await self._dispatcher.next()) is not None:
-            held, line = ready.held, ready.line
-            lease = held.lease
-            request = read_request(line.data)
-            question = Question(batch_id=lease.batch_id, line=line.number, endpoint=lease.endpoint, request=request)
-            trail = self._ledger.trail(held, line.number)
-            result = await self._upstream.ask(question, stop=held.batch.stop, trail=trail)
-            held.in_flight -= 1
-            self._dispatcher.ended(ready)
-            if result is not None:
-                self._ledger.enter(held, line.number, result=result)
-            else:
-                self._ledger.touch(held)
+    def _let_go(self, batch: HeldBatch) -> None:
+        for flight in self._flights.get(batch.id, ()):
+            flight.give_place()
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send all that may go now, and wake again when more may."""
+        while (taken := self._take_one()) is not None:
+            task = self._tasks.create_task(self._work(*taken))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        if self._dispatcher.hungry:
+            self._changed.set()
+
+    def _take_one(self) -> tuple[Ready, Flight] | None:
+        """Return the line that goes now, on its way; else none, and wake again when one may go."""
+        now = self._clock.monotonic()
+        next_s = self._dispatcher.next_due(now)
+        if self._stopping.is_set() or self._bytes_in_flight >= self._settings.in_flight_bytes_max:
+            return None  # For good, or until the next answer makes room.
+        ways: dict[str, Way] = {}
+
+        def fits(model: str) -> bool:
+            way = ways.get(model)
+            if way is None:
+                way = ways[model] = self._upstreams.way(model, now=now)
+            return way.upstream is not None
+
+        ready = self._dispatcher.take(fits, now=self._clock.now())
+        if ready is not None and (upstream := ways[ready.held.batch.model].upstream) is not None:
+            return ready, self._begin(ready, upstream, now=now)
+        self._wake_in(min([next_s, *(way.wait_s for way in ways.values())]))
+        return None
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if seconds < math.inf:
+            self._wake = asyncio.get_running_loop().call_later(seconds, self._pump)
+
+    def _begin(self, ready: Ready, upstream: Upstream, *, now: float) -> Flight:
+        held, line = ready.held, ready.line
+        lease = held.lease
+        request = read_request(line.data)
+        question = Question(
+            batch_id=lease.batch_id, line=line.number, endpoint=lease.endpoint, model=lease.model, request=request
+        )
+        flight = upstream.begin(question, tries=ready.tries, attempts=ready.attempts, now=now)
+        flight.bytes = len(line.data) + round(held.batch.answer_bytes)
+        self._bytes_in_flight += flight.bytes
+        self._flights.setdefault(lease.batch_id, set()).add(flight)
+        return flight
+
+    async def _work(self, ready: Ready, flight: Flight) -> None:
+        """Ask for line after line, as long as one may go when one has ended."""
+        taken: tuple[Ready, Flight] | None = (ready, flight)
+        while taken is not None:
+            await self._ask(*taken)
+            taken = self._take_one()
+            if taken is not None and flight.upstream.has_room:
+                self._pump()
+        if self._dispatcher.hungry:
+            self._changed.set()
+
+    async def _ask(self, ready: Ready, flight: Flight) -> None:
+        held, line = ready.held, ready.line
+        outcome = None
+        if await self._ledger.may_send(held, line.number):
+            outcome = await flight.ask()
+        else:
+            flight.not_sent()
+        self._flights[held.batch.id].discard(flight)
+        self._bytes_in_flight -= flight.bytes
+        self._dispatcher.ended(ready)
+        if isinstance(outcome, Result):
+            held.batch.heard(seconds=flight.seconds, size=len(outcome.data))
+            self._ledger.enter(held, line.number, result=outcome)
+            return
+        if outcome is not None:
+            self._ledger.returned(held, line.number)
+        if outcome is None or held.batch.stop.is_set():
+            self._ledger.touch(held)
+        else:
+            held.waiting += 1
+            again = ready._replace(tries=ready.tries + 1, attempts=ready.attempts + outcome.costs)
+            self._dispatcher.add_later(again, self._clock.monotonic() + outcome.after_s)
 
 
 def _given_up(held: Held, line: Line, *, deaths: int) -> Result:

@@ -11,14 +11,17 @@ from typing import TypeVar
 from tidyllm.core.auth import Auth
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
+from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.ledger import Ledger
 from tidyllm.server.leftovers import Leftovers
 from tidyllm.server.locks import hold
+from tidyllm.server.loops.reporter import Reporter
 from tidyllm.server.loops.worker import Worker
 from tidyllm.server.patience import TROUBLE, patiently
 from tidyllm.server.places import blobs_folder, worker_lock
-from tidyllm.server.process import Life
+from tidyllm.server.process import Life, UpstreamsNow
 from tidyllm.server.upstream import Upstream
+from tidyllm.server.upstreams import Upstreams
 from tidyllm.transport.http import HttpClient
 from tidyllm.transport.keys import Keys
 
@@ -35,15 +38,20 @@ async def run(life: Life) -> None:
         return
     changes = Changes(life.store, clock)
     client = HttpClient()
-    worker = _worker(life, worker_id, client=client, changed=changes.event())
+    changed = changes.event()
+    upstreams = await patiently(lambda: _upstreams(life, client), what="The start of a worker", clock=clock)
+    worker = _worker(life, worker_id, upstreams=upstreams, changed=changed)
+    reporter = Reporter(worker_id, upstreams, store=life.store, clock=clock)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(changes.watch())
         working = tasks.create_task(worker.run())
+        beside = [tasks.create_task(reporter.run()), tasks.create_task(_heed(life.upstreams, changed))]
         life.ready()
         tasks.create_task(_stop_with(life.stop, worker))
         await working
         life.stop.set()
-        watching.cancel()
+        for task in (watching, *beside):
+            task.cancel()
     try:
         await life.store.run(lambda store: store.bury_worker(worker_id, now=int(clock.now())))
         worker_lock(life.orders.settings.data, worker_id).unlink(missing_ok=True)
@@ -82,15 +90,40 @@ async def _announce(life: Life, worker_id: str) -> None:
     await life.store.run(lambda store: store.add_worker(worker_id, pid=os.getpid(), now=now))
 
 
-def _worker(life: Life, worker_id: str, *, client: HttpClient, changed: asyncio.Event) -> Worker:
+async def _upstreams(life: Life, client: HttpClient) -> Upstreams:
+    """Return the upstreams, each with the limit that was found for it the last time."""
+    names = [declared.name for declared in life.upstreams.now]
+    learned = await life.store.run(lambda store: {name: store.learned_limit(name) for name in names})
+    clock, settings, rng = life.clock, life.orders.settings, random.Random()
+
+    def made(declared: UpstreamSettings) -> Upstream:
+        return Upstream(
+            declared,
+            sender=client,
+            headers=Keys().sign(Auth(env=declared.key_env, required=False)),
+            clock=clock,
+            rng=rng,
+            settings=settings,
+            learned=learned.get(declared.name),
+        )
+
+    return Upstreams(lambda: life.upstreams.now, made)
+
+
+async def _heed(upstreams: UpstreamsNow, changed: asyncio.Event) -> None:
+    """Have the worker look around when its upstreams are declared anew."""
+    while True:
+        await upstreams.changed.wait()
+        upstreams.changed.clear()
+        changed.set()
+
+
+def _worker(life: Life, worker_id: str, *, upstreams: Upstreams, changed: asyncio.Event) -> Worker:
     store, disk, clock, settings = life.store, life.disk, life.clock, life.orders.settings
-    auth = Auth(env=settings.upstream_key_env, required=False)
     return Worker(
         Ledger(worker_id, store=store, disk=disk, clock=clock, settings=settings),
         store=store,
-        upstream=Upstream(
-            sender=client, headers=Keys().sign(auth), clock=clock, rng=random.Random(), settings=settings
-        ),
+        upstreams=upstreams,
         leftovers=Leftovers(blobs=DiskBlobs(blobs_folder(settings.data), disk=disk), settings=settings),
         clock=clock,
         settings=settings,
