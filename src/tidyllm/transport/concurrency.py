@@ -219,7 +219,7 @@ class Concurrency:
                 self._open(now)
             return
         window.count(work, seconds=seconds, refused=refused)
-        if window.outcomes >= self._rounds and window.outcomes >= self._enough and window.seconds >= self._seconds_min:
+        if window.outcomes >= self._rounds and window.seconds >= self._seconds_min and window.outcomes >= self._enough:
             self._judge(window, now=now)
 
     def cap(self, most: int, *, now: float) -> None:

@@ -119,7 +119,8 @@ class HttpClient:
 
     async def _exchange(self, request: Request, headers: tuple[tuple[str, str], ...]) -> Response:
         started = time.perf_counter()
-        self._exchanging.add(asyncio.current_task())
+        task = asyncio.current_task()
+        self._exchanging.add(task)
         try:
             async with self._builder(request, headers).build_streamed() as answer:
                 body = await _receive(answer, request)
@@ -132,7 +133,7 @@ class HttpClient:
         except PyreqwestError as error:
             raise translate(error, request.url) from error
         finally:
-            self._leave(asyncio.current_task())
+            self._leave(task)  # Where another task has taken over, that one leaves by itself.
 
     def _builder(self, request: Request, headers: tuple[tuple[str, str], ...]) -> RequestBuilder:
         in_pieces = request.sink is not None or request.receive is not None
