@@ -1,10 +1,21 @@
 import contextlib
 import json
 
+import msgspec
 import pytest
 
 from tidyllm.core.batch import BatchUsage
-from tidyllm.server.lines import as_json, error_line, http_line, line_id, read_answer, read_shard, usage_of_line
+from tidyllm.core.jsonl import Line
+from tidyllm.server.lines import (
+    as_json,
+    by_prefix,
+    error_line,
+    http_line,
+    line_id,
+    read_answer,
+    read_shard,
+    usage_of_line,
+)
 from tidyllm.server.records import Shard
 
 
@@ -109,3 +120,27 @@ def test_a_byte_order_mark_is_no_json() -> None:
 @pytest.mark.parametrize("tokens", [-1, 2**61, 2**63, 2**200])
 def test_usage_that_cannot_be_is_no_usage(tokens: int) -> None:
     assert read_answer(b'{"usage":{"prompt_tokens":%d,"completion_tokens":3}}' % tokens).input_tokens == 0
+
+
+def test_requests_that_share_a_system_prompt_follow_each_other() -> None:
+    def request(number: int, body: object) -> Line:
+        return Line(number, 0, msgspec.json.encode({"custom_id": str(number), "body": body}))
+
+    def chat(number: int, system: str | None, *, role: str = "system") -> Line:
+        first = [] if system is None else [{"role": role, "content": system}]
+        return request(number, {"model": "m", "messages": [*first, {"role": "user", "content": str(number)}]})
+
+    lines = [
+        chat(1, "a"),
+        chat(2, None),
+        chat(3, "b"),
+        chat(4, "a", role="developer"),
+        request(5, {"input": "text"}),
+        request(6, {"instructions": "b", "input": "text"}),
+        chat(7, "b"),
+        request(8, {"messages": "none"}),
+        request(9, {"messages": [{"content": "no role"}]}),
+        request(10, {"messages": []}),
+    ]
+    assert [one.number for one in by_prefix(lines)] == [1, 4, 2, 5, 8, 9, 10, 3, 6, 7]
+    assert by_prefix([]) == []

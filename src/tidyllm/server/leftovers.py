@@ -5,7 +5,7 @@ import msgspec
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Kind, Reader, Replay
 from tidyllm.server.blob import Blobs
-from tidyllm.server.lines import read_shard
+from tidyllm.server.lines import by_prefix, read_shard
 from tidyllm.server.places import batch_journals
 from tidyllm.server.records import Lease
 from tidyllm.server.settings import Settings
@@ -37,6 +37,7 @@ class Leftovers:
     def __init__(self, *, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
         self._data = settings.data
+        self._prefix_order = settings.prefix_order
 
     def read(self, lease: Lease, replay: Replay) -> Rest:
         """Return what is left of a shard; `replay` is that of its batch, and is brought up to date.
@@ -47,6 +48,8 @@ class Leftovers:
         with self._blobs.open(lease.input_blob) as file:
             file.seek(shard.offset)
             lines = list(read_shard(shard, file.read(shard.length)))
+        if self._prefix_order:
+            lines = by_prefix(lines)
         if lease.epoch == 1:
             return Rest(lines=lines, deaths={}, answers=[])
         replay.update(batch_journals(self._data, lease.batch_id))

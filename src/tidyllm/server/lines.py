@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import msgspec
@@ -67,6 +67,23 @@ class _ResultLine(msgspec.Struct):
     response: _Response | None = None
 
 
+class _Message(msgspec.Struct):
+    role: str
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _Prompt(msgspec.Struct):
+    messages: list[msgspec.Raw] | None = None
+    instructions: msgspec.Raw = msgspec.Raw()
+
+
+class _PromptLine(msgspec.Struct):
+    body: _Prompt
+
+
+_prompt_line = msgspec.json.Decoder(_PromptLine)
+_message = msgspec.json.Decoder(_Message)
+_SYSTEM = ("system", "developer")
 _request_line = msgspec.json.Decoder(RequestLine)
 _answer = msgspec.json.Decoder(_Answer)
 _result_line = msgspec.json.Decoder(_ResultLine)
@@ -86,6 +103,28 @@ def read_request(data: bytes) -> RequestLine:
 def line_id(batch_id: str, line: int) -> str:
     """Return the id of a result line: the same each time the line is written."""
     return "batch_req_" + digest(f"{batch_id}/{line}", 16)
+
+
+def by_prefix(lines: Sequence[Line]) -> list[Line]:
+    """Return lines so that those with the same system prompt follow each other, in the order of the first of each.
+
+    An upstream that keeps what it has read of a prompt, as vLLM does, then reads each system prompt once.
+    """
+    groups: dict[bytes, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(_prefix(line.data), []).append(line)
+    return [line for group in groups.values() for line in group]
+
+
+def _prefix(data: bytes) -> bytes:
+    """Return the system prompt of a request, as it stands in its line; nothing where there is none."""
+    try:
+        prompt = _prompt_line.decode(data).body
+        if prompt.messages and (first := _message.decode(prompt.messages[0])).role in _SYSTEM:
+            return bytes(first.content)
+    except msgspec.MsgspecError:
+        return b""  # It is the upstream that says what is wrong with it.
+    return bytes(prompt.instructions)
 
 
 def digest(text: str, size: int) -> str:

@@ -84,12 +84,13 @@ class House:
     async def ask(self, question: Callable[[Store], T]) -> T:
         return await self.store.run(question)
 
-    async def send(self, lines: int, *, batch_id: str = "batch_1", between: str = "") -> None:
-        """Upload a file of so many requests and create a batch of it."""
+    async def send(self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0) -> None:
+        """Upload a file of so many requests, with so many system prompts in turn, and create a batch of it."""
         body = {"model": "m", "messages": [{"role": "user", "content": ""}]}
         texts = []
         for n in range(lines):
-            body["messages"] = [{"role": "user", "content": f"question {n} of {batch_id}"}]
+            system = [{"role": "system", "content": f"prompt {n % systems}"}] if systems else []
+            body["messages"] = [*system, {"role": "user", "content": f"question {n} of {batch_id}"}]
             request = {"custom_id": f"row-{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
             texts.append(json.dumps(request) + "\n")
         data = between.join(texts).encode()
@@ -119,9 +120,9 @@ class House:
         await self.ask(lambda store: store.add_file(file))
         await self.ask(lambda store: store.add_batch(batch))
 
-    async def start(self, lines: int, *, batch_id: str = "batch_1", between: str = "") -> None:
+    async def start(self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0) -> None:
         """Send a batch and read its input."""
-        await self.send(lines, batch_id=batch_id, between=between)
+        await self.send(lines, batch_id=batch_id, between=between, systems=systems)
         assert await self.intake.run_once()
 
     async def batch(self, batch_id: str = "batch_1") -> BatchRecord:

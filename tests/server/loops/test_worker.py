@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from tests.server.loops.conftest import House, Killed
 from tidyllm.core.batch import BatchStatus
 from tidyllm.journal import Kind, first_answers
@@ -37,6 +39,21 @@ def test_no_more_is_in_flight_than_was_set(house: House, model: SimulatedModel) 
 
     asyncio.run(scenario())
     assert model.witness.counts().in_flight_peak == 8
+
+
+@pytest.mark.parametrize("prefix_order", [True, False])
+def test_requests_that_share_a_system_prompt_go_together(
+    house: House, model: SimulatedModel, *, prefix_order: bool
+) -> None:
+    async def scenario() -> None:
+        house.change(concurrency=1, prefix_order=prefix_order)
+        await house.start(16, systems=2)
+        async with house.worker():
+            await house.until(lambda batch: batch.counts.completed == 16)
+
+    asyncio.run(scenario())
+    order = [*range(0, 16, 2), *range(1, 16, 2)] if prefix_order else [*range(16)]
+    assert [*model.witness.keys()] == [f"question {number} of batch_1" for number in order]
 
 
 def test_after_a_kill_only_what_was_in_flight_is_asked_again(house: House, model: SimulatedModel) -> None:
