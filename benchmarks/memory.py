@@ -28,6 +28,7 @@ from benchmarks.rig import (
     workshop,
     written,
 )
+from tidyllm.server.loops.worker import WAITING_BYTES_MAX
 from tidyllm.server.settings import Settings
 
 MB = 1_000_000
@@ -39,7 +40,8 @@ DIMENSIONS = 1_536
 """With it an answer is about 20 times as long as its line."""
 LOOK_S = 0.02
 RSS_MB_MAX = 150
-BUDGETS_MB = {"api": 0.0, "worker": Settings().unsynced_bytes_max / MB, "clerk": 0.0}
+_WORKER_BYTES = Settings().unsynced_bytes_max + Settings().in_flight_bytes_max + WAITING_BYTES_MAX
+BUDGETS_MB = {"api": 0.0, "worker": _WORKER_BYTES / MB, "clerk": 0.0}
 """What each process may hold on top, by its settings."""
 IDLE = "idle"
 

@@ -137,6 +137,29 @@ def test_more_lines_are_asked_for_once_when_a_batch_runs_low() -> None:
     assert dispatcher.hungry
 
 
+def test_more_lines_are_asked_for_again_where_others_were_enough_meanwhile() -> None:
+    # The stock follows the limit that is found: a batch that ran low of a large stock has enough of a small one, gets
+    # nothing, and was never asked for again.
+    dispatcher = filled(held(12))
+    dispatcher.stock = 10
+    for _ in range(3):
+        take(dispatcher)
+    assert dispatcher.hungry
+    dispatcher.stock, dispatcher.hungry = 5, False
+    assert dispatcher.stocked(dispatcher.stock) == {"batch_1"}
+    for _ in range(5):
+        take(dispatcher)
+    assert dispatcher.hungry
+
+
+def test_a_batch_that_has_run_dry_asks_for_more() -> None:
+    dispatcher = filled(held(1))
+    ready = take(dispatcher)
+    dispatcher.hungry = False
+    dispatcher.ended(ready)
+    assert dispatcher.hungry
+
+
 def test_a_line_to_be_asked_again_waits_for_its_time_and_then_goes_first() -> None:
     shard = held(2)
     dispatcher = filled(shard)

@@ -111,7 +111,10 @@ class Dispatcher:
 
     def stocked(self, enough: int) -> set[str]:
         """Return the ids of batches of which at least so many lines wait."""
-        return {batch_id for batch_id, queue in self._queues.items() if len(queue) >= enough}
+        stocked = {batch_id: queue for batch_id, queue in self._queues.items() if len(queue) >= enough}
+        for queue in stocked.values():
+            queue.asked = False  # Nothing is brought for it now.
+        return set(stocked)
 
     def take(self, fits: Fits, *, now: float) -> Ready | None:
         """Return the line that goes next, counted as in flight; none where nothing waits that fits."""
@@ -179,6 +182,7 @@ class Dispatcher:
     def _forget_if_idle(self, queue: _Queue) -> None:
         if not len(queue) and not queue.in_flight:
             self._queues.pop(queue.batch.id, None)
+            self.hungry = True
 
     def _all(self) -> Iterator[Ready]:
         for queue in self._queues.values():
