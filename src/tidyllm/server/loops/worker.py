@@ -196,8 +196,6 @@ class Worker:
             task = self._tasks.create_task(self._work(*taken))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        if self._dispatcher.hungry:
-            self._changed.set()
 
     def _take_one(self) -> tuple[Ready, Flight] | None:
         """Return the line that goes now, on its way; else none, and wake again when one may go."""
@@ -214,6 +212,8 @@ class Worker:
             return way.upstream is not None
 
         ready = self._dispatcher.take(fits, now=self._clock.now())
+        if self._dispatcher.hungry:
+            self._changed.set()
         if ready is not None and (upstream := ways[ready.held.batch.model].upstream) is not None:
             return ready, self._begin(ready, upstream, now=now)
         self._wake_in(min([next_s, *(way.wait_s for way in ways.values())]))
@@ -247,8 +247,6 @@ class Worker:
             taken = self._take_one()
             if taken is not None and flight.upstream.has_room:
                 self._pump()
-        if self._dispatcher.hungry:
-            self._changed.set()
 
     async def _ask(self, ready: Ready, flight: Flight) -> None:
         held, line = ready.held, ready.line
