@@ -44,15 +44,19 @@ class Faucet:
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         await wire.send(chunk("drop "))
-        going, closed = asyncio.to_thread(self.go.wait, DEADLINE_S), wire.until_closed()
-        await asyncio.wait(map(asyncio.ensure_future, (going, closed)), return_when=asyncio.FIRST_COMPLETED)
+        going = asyncio.ensure_future(asyncio.to_thread(self.go.wait, DEADLINE_S))
+        closed = asyncio.ensure_future(wire.until_closed())
+        await asyncio.wait((going, closed), return_when=asyncio.FIRST_COMPLETED)
         try:
             for _ in range(1_000):
                 await wire.send(chunk("drop ", field=self.field))
                 await asyncio.sleep(0)
             await wire.send(chunk("", finish="stop") + b"0\r\n\r\n")
-            await wire.until_closed()
+            await closed
         finally:
+            self.go.set()
+            closed.cancel()
+            await asyncio.wait((going, closed))
             self.hung_up.set()
 
 
@@ -227,12 +231,17 @@ def test_an_asynchronous_watcher_that_is_cancelled_hangs_up() -> None:
         asyncio.run(main(server.url))
 
 
-def test_ctrl_c_ends_a_stream_at_once() -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_ctrl_c_ends_a_stream_at_once(*, busy: bool) -> None:
+    # It may come while the pieces are waited for, or while something is done with one.
     faucet = Faucet()
     with served_aside(faucet) as server:
         code = (
+            "import threading\n"
             "from tidyllm import local, stream\n"
-            f"for piece in stream('Hi', local('m', base_url={server.url!r})): print(piece, flush=True)\n"
+            f"for piece in stream('Hi', local('m', base_url={server.url!r})):\n"
+            f"    print(piece, flush=True)\n"
+            f"    if {busy}: threading.Event().wait({DEADLINE_S})\n"
         )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             assert child.stdout is not None

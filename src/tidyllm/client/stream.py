@@ -71,7 +71,7 @@ class Stream(Iterator[str]):
     def __init__(self, talk: LLMMessage, model: Model) -> None:
         self._pieces: SimpleQueue[str | None] = SimpleQueue()
         self._flow = _Flow(talk, model, put=self._pieces.put)
-        self._future: Future[LLMMessage] = BACKGROUND.start(self._flow.run())
+        self._future: Future[LLMMessage] = BACKGROUND.start_watched(self._flow.run())
         self._ended = False
 
     def __next__(self) -> str:

@@ -45,6 +45,8 @@ class Background:
         self._lock = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
+        self._let_go: set[Future[object]] = set()
+        """What nobody waits for any more when the interpreter ends."""
         self.pace = Pace()
         """What the process knows of the limits of those whom it asks."""
 
@@ -93,12 +95,21 @@ class Background:
             running.thread.join()
 
     def _end(self, running: _Running, wait_s: float) -> None:
+        for future in tuple(self._let_go):
+            future.cancel()
         ending = asyncio.run_coroutine_threadsafe(_end_all(running.client, wait_s), running.loop)
         try:
             ending.result()
         except BaseException:
             ending.cancel()
             raise
+
+    def start_watched(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
+        """Do what `start` does, for what is of no use once the interpreter ends, which then does not wait for it."""
+        future = self.start(coroutine)
+        self._let_go.add(future)  # type: ignore[arg-type]  # whatever its result is
+        future.add_done_callback(self._let_go.discard)
+        return future
 
     def start(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
         """Let `coroutine` run on the background loop, and return what will have its result."""
