@@ -21,10 +21,10 @@ class Reporter:
         self._told: list[UpstreamState] = []
 
     async def run(self) -> None:
-        """Report again and again."""
+        """Report again and again, and not at once: at the start there is nothing to tell, and much to be done."""
         while True:
-            await patiently(self.run_once, what="Telling of the upstreams", clock=self._clock)
             await self._clock.sleep(REPORT_EVERY_S)
+            await patiently(self.run_once, what="Telling of the upstreams", clock=self._clock)
 
     async def run_once(self) -> bool:
         """Report what has changed; return whether anything had."""
