@@ -21,7 +21,7 @@ class Reporter:
         self._told: list[UpstreamState] = []
 
     async def run(self) -> None:
-        """Report again and again, and not at once: at the start there is nothing to tell, and much to be done."""
+        """Report again and again, the first time after a while."""
         while True:
             await self._clock.sleep(REPORT_EVERY_S)
             await patiently(self.run_once, what="Telling of the upstreams", clock=self._clock)

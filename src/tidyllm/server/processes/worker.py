@@ -42,6 +42,7 @@ async def run(life: Life) -> None:
     upstreams = await patiently(lambda: _upstreams(life, client), what="The start of a worker", clock=clock)
     worker = _worker(life, worker_id, upstreams=upstreams, changed=changed)
     reporter = Reporter(worker_id, upstreams, store=life.store, clock=clock)
+    await patiently(reporter.run_once, what="The start of a worker", clock=clock)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(changes.watch())
         working = tasks.create_task(worker.run())
