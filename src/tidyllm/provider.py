@@ -16,6 +16,7 @@ from tidyllm.core.auth import Auth, Hidden, Key
 from tidyllm.core.errors import SettingError
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.params import Effort, Params
+from tidyllm.core.text import sendable
 from tidyllm.core.url import checked_base_url, host_url
 from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect, Site
 
@@ -134,7 +135,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingError(f"base_url= must be a text, not {type(base_url).__name__}.")
         return Model(
             provider=self,
-            name=None if model is None else _sendable(model, called="The model's name"),
+            name=None if model is None else sendable(model, called="The model's name"),
             params=_params(options),
             base_url=checked_base_url(base_url or self._base_url()),
             headers=_headers(options.get("headers")),
@@ -285,7 +286,7 @@ def _params(options: Options) -> Params:
     except msgspec.ValidationError as fault:
         raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
     for text in params.stop or ():
-        _sendable(text, called="A text of stop=")
+        sendable(text, called="A text of stop=")
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise SettingError(f"{name}= cannot be {value}.")
@@ -308,17 +309,6 @@ def _seconds(given: object) -> float | None:
     if isinstance(given, bool) or not isinstance(given, float | int) or not 0 < given <= TIMEOUT_S_MAX:
         raise SettingError(f"timeout_s= must be a number above 0 and up to {TIMEOUT_S_MAX:,} seconds, not {given!r}.")
     return given
-
-
-def _sendable(text: object, *, called: str) -> str:
-    """Return a text. Raises SettingError for what is none, or what no request can hold."""
-    if not isinstance(text, str):
-        raise SettingError(f"{called} must be a text, not {type(text).__name__}.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as fault:
-        raise SettingError(f"{called} holds half a character, which cannot be sent: {fault}.") from fault
-    return text
 
 
 def _plain(value: object) -> object:

@@ -55,6 +55,11 @@ def test_a_pause_is_looked_at_now_and_then_or_when_somebody_says_so() -> None:
     assert health.wait_s(now=5) == PAUSED_PROBE_S
     health.try_at(6)
     assert health.wait_s(now=6) == 0
+    # Whatever the request finds out but that all is well, the next one has to wait again.
+    health.began()
+    health.probed(now=7)
+    health.failed("it answers 500", first=True, now=7)
+    assert (health.state, health.wait_s(now=7)) == (State.PAUSED, PAUSED_PROBE_S)
 
 
 def test_what_fails_for_hours_may_be_the_lines_fault_after_all() -> None:

@@ -14,6 +14,7 @@ from tidyllm.core.crossing import Listener, left_behind
 from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
+from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
 from tidyllm.dialect import Site
 from tidyllm.dialects.asking import Asked, Asker, ask
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame
 
+_SAID = "What is said"
 IN_FLIGHT_MAX = 16
 """Conversations of one list that wait for their answers at the same time."""
 
@@ -33,7 +35,7 @@ class LLMMessage(Conversation, frozen=True):
 
     def message(self, text: str) -> "LLMMessage":
         """Return the conversation with one more turn of the user's."""
-        return msgspec.structs.replace(self, turns=(*self.turns, UserTurn(_checked(text))))
+        return msgspec.structs.replace(self, turns=(*self.turns, UserTurn(sendable(text, called=_SAID))))
 
     def chat(self, provider: Model | str) -> "LLMMessage":
         """Return the conversation with the model's answer; as the verb `chat` does."""
@@ -131,7 +133,10 @@ def llm_message(text: str, *, system: str | None = None) -> LLMMessage:
 
     `system` tells the model how to behave.
     """
-    return LLMMessage(system=None if system is None else _checked(system), turns=(UserTurn(_checked(text)),))
+    return LLMMessage(
+        system=None if system is None else sendable(system, called=_SAID),
+        turns=(UserTurn(sendable(text, called=_SAID)),),
+    )
 
 
 @overload
@@ -243,14 +248,3 @@ def _unless_failed(results: Sequence[LLMMessage | Exception]) -> list[LLMMessage
         )
         raise PartlyFailedError(message, results=tuple(results)) from first
     return [result for result in results if isinstance(result, LLMMessage)]
-
-
-def _checked(text: object) -> str:
-    """Return what is said. Raises SettingError for what no request can hold."""
-    if not isinstance(text, str):
-        raise SettingError(f"What is said must be text, not {type(text).__name__}.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as fault:
-        raise SettingError(f"The text holds half a character, which cannot be sent: {fault}.") from fault
-    return text

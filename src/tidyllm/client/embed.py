@@ -11,6 +11,7 @@ from tidyllm.client.preview import Preview, preview
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import PartlyFailedError, SettingError
+from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
 from tidyllm.dialect import EmbedDialect, Site
 from tidyllm.provider import Model, resolve_model
@@ -106,10 +107,7 @@ def _checked(texts: object) -> list[str]:
             raise SettingError(f"Text {number} is no text but {type(text).__name__}: fill it or leave it out.")
         if not text:
             raise SettingError(f"Text {number} is empty, and no vector stands for nothing: leave it out.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as fault:
-            raise SettingError(f"Text {number} holds half a character, which cannot be sent: {fault}.") from fault
+        sendable(text, called=f"Text {number}")
     return texts
 
 

@@ -91,7 +91,7 @@ def _read_orders(told: _Told) -> Orders | None:
 
 
 def _spare_the_collector() -> None:
-    """Have the collector of cycles come seldom: next to none are made here, and it would take a quarter of the time."""
+    """Have the collector of cycles come seldom: next to none are made here, and it would take a fifth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])

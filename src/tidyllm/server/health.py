@@ -88,6 +88,8 @@ class Health:
     def probed(self, *, now: float) -> None:
         """Hear that the request that was to find out has ended, whatever it found."""
         self._probing = False
-        if self.state is State.DOWN:
+        if self.state is State.PAUSED:
+            self._probe_at = now + PAUSED_PROBE_S
+        elif self.state is State.DOWN:
             self._probe_at = now + self._probe_delay_s
             self._probe_delay_s = min(2 * self._probe_delay_s, PROBE_MAX_S)

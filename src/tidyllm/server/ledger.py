@@ -68,6 +68,7 @@ class Ledger:
     async def hold(self, lease: Lease, replay: Replay, *, waiting: int) -> Held:
         """Return the account of a shard from now on; its batch has a journal. Raises JournalError."""
         batch = self.batches.get(lease.batch_id) or await self._begin(lease, replay)
+        batch.remaining = lease.remaining
         held = batch.shards[lease.shard.number] = Held(lease, batch, waiting=waiting)
         return held
 

@@ -53,13 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes_max: Count = 64 * MIB
     """Of one upstream answer, after decompression."""
     cancel_grace_s: Seconds = 30.0
-    """How long a cancelled batch, or a stop, waits for requests in flight; their slots are taken until they end."""
+    """How long a cancelled batch, or a stop, waits for what is in flight, which then no longer counts as such."""
     commit_interval_s: Seconds = 0.02
     """Answers that arrive within it are made durable together; a power cut loses those, and what is being synced."""
     retry_delay_first_s: Seconds = 0.5
     """Wait before a request is sent again; doubles each time."""
     retry_delay_max_s: Seconds = 30.0
-    """Longest such wait, and the longest `Retry-After` that is obeyed."""
+    """Longest such wait of one request, a `Retry-After` too; where most are refused, all wait for up to two minutes."""
     count_interval_s: Seconds = 1.0
     """At most this often a worker writes its shards' counts to the database."""
     upload_bytes_max: Count = 512 * MIB

@@ -11,6 +11,7 @@ from tidyllm.core.errors import TransportError
 from tidyllm.core.wire import Request, Response
 from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.health import Health, State
+from tidyllm.server.held import OF_LATE
 from tidyllm.server.settings import Settings
 from tidyllm.server.verdict import Fault, Question, Result, answered, failed, fault_of, reason
 from tidyllm.server.words import as_sentence
@@ -21,8 +22,6 @@ log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 60.0
 """A trouble that comes and goes is told at most this often; one that stays, once."""
-OF_LATE = 0.05
-"""Weight of the newest answer in an average."""
 BYTES_PER_TOKEN = 4
 """About so many of a request, until its answer says how many tokens there were."""
 
@@ -90,9 +89,9 @@ class Upstream:
         """Return how much of what it can take it has."""
         return self.pace.concurrency.in_flight / self.pace.concurrency.limit
 
-    def wait_s(self, model: str, *, now: float, body_bytes: int = 0) -> float:
+    def wait_s(self, model: str, *, now: float) -> float:
         """Return after how many seconds it may be asked for a model; `math.inf` where something has to happen first."""
-        wait_s = self.pace.wait_s(now=now, tokens=self._tokens(body_bytes))
+        wait_s = self.pace.wait_s(now=now, tokens=self._tokens(0))
         if self.health.state is not State.WELL:
             wait_s = max(wait_s, self.health.wait_s(now=now))
         if self._models and (of_model := self._models.get(model)) is not None:

@@ -167,6 +167,7 @@ class Concurrency:
 
     def __init__(self, *, now: float, learned: float | None = None, most: int = LIMIT_MAX) -> None:
         self.in_flight = 0
+        self._limit = 0
         self.seconds = Spread()
         """How long good answers took."""
         self._works = Spread()
@@ -234,6 +235,10 @@ class Concurrency:
         return (ANSWERS if self._rise is None else RISE_ANSWERS) * self._spread
 
     @property
+    def _is_fast(self) -> bool:
+        return 0 < self.seconds.mean < FAST_S
+
+    @property
     def _spread(self) -> float:
         return self.seconds.relative + self._works.relative
 
@@ -246,8 +251,8 @@ class Concurrency:
 
     def _set(self, found: float, *, now: float, settle: float = SETTLE_ROUNDS) -> None:
         """Let another limit hold from now on."""
-        was = getattr(self, "_limit", 0)
-        least = LIMIT_FAST if 0 < self.seconds.mean < FAST_S and not self._refused else 1
+        was = self._limit
+        least = LIMIT_FAST if self._is_fast and not self._refused else 1
         self._found = min(max(found, float(least)), float(self._most))
         margin = 1.0 if self._refused or self._rise is not None else MARGIN
         self._limit = min(math.ceil(self._found * margin), self._most)
@@ -300,7 +305,7 @@ class Concurrency:
             (Way.DOWN, min(self._found / STEP, self._found - 1)),
             (Way.UP, max(self._found * STEP, self._found + 1)),
         ):
-            if way is Way.DOWN and (self._refused or self.seconds.mean < FAST_S):
+            if way is Way.DOWN and (self._refused or self._is_fast):
                 continue  # Refusals would say if this were too much, or nobody waits for long.
             if self._waited[way] >= self._patience[way] and 1 <= other <= self._most:
                 self._trial = _Trial(way, before=self._found)

@@ -243,9 +243,10 @@ class Worker:
         """Ask for line after line, as long as one may go when one has ended."""
         taken: tuple[Ready, Flight] | None = (ready, flight)
         while taken is not None:
+            ended = taken[1].upstream
             await self._ask(*taken)
             taken = self._take_one()
-            if taken is not None and flight.upstream.has_room:
+            if taken is not None and (ended.has_room or taken[1].upstream.has_room):
                 self._pump()
 
     async def _ask(self, ready: Ready, flight: Flight) -> None:
@@ -255,7 +256,10 @@ class Worker:
             outcome = await flight.ask()
         else:
             flight.not_sent()
-        self._flights[held.batch.id].discard(flight)
+        flights = self._flights[held.batch.id]
+        flights.discard(flight)
+        if not flights:
+            del self._flights[held.batch.id]
         self._bytes_in_flight -= flight.bytes
         self._dispatcher.ended(ready)
         if isinstance(outcome, Result):
