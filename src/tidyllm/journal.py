@@ -85,7 +85,7 @@ class Journal(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether records are written as they come; if not, the next `sync` may mend it."""
+        """Whether records can be written; if not, the next `sync` may mend it."""
         ...
 
     @property
@@ -94,11 +94,15 @@ class Journal(Protocol):
         ...
 
     def append(self, record: bytes) -> None:
-        """Take a record that must not be lost: if it could be written, it survives this process from now on."""
+        """Take a record that must not be lost."""
         ...
 
     def note(self, record: bytes) -> None:
-        """Write a record that may be lost."""
+        """Take a record that may be lost; it is where the next `flush` leaves the journal unwritable."""
+        ...
+
+    def flush(self) -> None:
+        """Write all that was taken: where the journal is writable afterwards, it survives this process."""
         ...
 
     def sync(self) -> None:

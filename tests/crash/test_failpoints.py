@@ -77,10 +77,10 @@ BEFORE = [
 """Transactions that tell of what has been done on the disk, or that the disk is to follow."""
 
 LATER = [
-    (Crash("disk.write blobs/incoming", 3), Crash("disk.write journals/*", 60), Crash("store.publish", 2)),
-    (Crash("disk.sync journals/*", 5), Crash("store.report"), Crash("disk.write journals/*", 15)),
-    (Crash("disk.write journals/*", 20), Crash("disk.write journals/*", 20), Crash("disk.write journals/*", 40)),
-    (Crash("disk.write journals/*", 30), Crash("store.report", 2), Crash("disk.rename blobs/kept")),
+    (Crash("disk.write blobs/incoming", 3), Crash("disk.write journals/*", 12), Crash("store.publish", 2)),
+    (Crash("disk.sync journals/*", 5), Crash("store.report"), Crash("disk.write journals/*", 5)),
+    (Crash("disk.write journals/*", 6), Crash("disk.write journals/*", 6), Crash("disk.write journals/*", 8)),
+    (Crash("disk.write journals/*", 8), Crash("store.report", 2), Crash("disk.rename blobs/kept")),
 ]
 """Deaths in the middle of the work, and while that of the life before is taken up."""
 

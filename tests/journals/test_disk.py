@@ -43,9 +43,10 @@ def lines(path: Path) -> list[int]:
     return [line for line, _ in scan(path)]
 
 
-def test_what_is_appended_is_there_at_once_for_another_reader(journal: DiskJournal, tmp_path: Path) -> None:
+def test_what_was_flushed_is_there_for_another_reader(journal: DiskJournal, tmp_path: Path) -> None:
     journal.append(record(17, b"hello"))
     journal.note(encode(shard=3, epoch=1, line=18, kind=Kind.SENT))
+    journal.flush()
     with Reader() as reader:
         found = [(line, place.kind, reader.read(place)) for line, place in scan(*files(tmp_path))]
     assert found == [(17, Kind.ANSWERED, b"hello"), (18, Kind.SENT, b"")]
@@ -74,8 +75,10 @@ def test_on_a_full_disk_answers_wait_in_memory_and_go_into_the_next_file(
     journal: DiskJournal, disk: FaultyDisk, tmp_path: Path, room: int
 ) -> None:
     journal.append(record(1))
+    journal.flush()
     disk.room = room
     journal.append(record(2))
+    journal.flush()
     assert not journal.writable
     journal.append(record(3))
     for _ in range(2):
@@ -85,6 +88,7 @@ def test_on_a_full_disk_answers_wait_in_memory_and_go_into_the_next_file(
     disk.room = 10**9
     journal.sync()
     journal.append(record(4))
+    journal.flush()
     old, new = files(tmp_path)
     assert (lines(old), lines(new)) == ([1], [1, 2, 3, 4])
     assert sorted(first_answers([old, new])) == [1, 2, 3, 4]
@@ -116,7 +120,7 @@ def test_a_closed_journal_begins_no_new_file(journal: DiskJournal, tmp_path: Pat
     assert [path.read_bytes() for path in files(tmp_path)] == [MAGIC]
 
 
-def test_an_answer_outlives_the_process_that_was_killed_after_appending_it(tmp_path: Path) -> None:
+def test_an_answer_outlives_the_process_that_was_killed_after_it_was_flushed(tmp_path: Path) -> None:
     path = tmp_path / "batch" / "worker.log"
     code = f"""
 import os, signal
@@ -127,6 +131,7 @@ from tidyllm.journals.disk import DiskJournal
 journal = DiskJournal(lambda: Path({str(path)!r}), disk=LocalDisk())
 journal.sync()
 journal.append(encode(shard=0, epoch=1, line=1, kind=Kind.ANSWERED, data=b"paid for"))
+journal.flush()
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False)
@@ -150,11 +155,12 @@ def test_an_answer_that_fails_to_be_written_while_a_sync_begins_is_not_forgotten
 
     disk.write = fail_slowly  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as threads:
-        appending = threads.submit(journal.append, record(1))
+        journal.append(record(1))
+        flushing = threads.submit(journal.flush)
         assert entered.wait(30)
         syncing = threads.submit(journal.sync)
         may_fail.set()
-        appending.result(30)
+        flushing.result(30)
         with pytest.raises(JournalError):
             syncing.result(30)
     disk.write, disk.room = write, 10**12  # type: ignore[method-assign]
@@ -178,3 +184,35 @@ def test_a_disk_that_takes_bytes_and_no_sync_is_not_filled_with_copies(
     journal.sync()
     assert sorted(first_answers(files(tmp_path))) == [1]
     assert len(files(tmp_path)) == 2
+
+
+def test_what_was_taken_between_two_files_is_written_once(
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    disk.broken = True
+    with pytest.raises(JournalError):
+        journal.sync()
+    disk.broken = False
+    journal.append(record(1))
+    journal.note(record(2))
+    journal.sync()
+    journal.flush()
+    *_, newest = files(tmp_path)
+    assert lines(newest) == [1, 2]
+
+
+def test_one_flush_is_one_write(journal: DiskJournal, disk: FaultyDisk) -> None:
+    written: list[int] = []
+    write = disk.write
+
+    def count(fd: int, data: bytes) -> int:
+        written.append(len(data))
+        return write(fd, data)
+
+    disk.write = count  # type: ignore[method-assign]
+    for line in range(10):
+        journal.append(record(line))
+    journal.note(record(10))
+    journal.flush()
+    journal.flush()
+    assert written == [11 * len(record(0))]

@@ -72,16 +72,25 @@ def test_a_batch_without_a_journal_is_not_held_and_no_file_stays_open(
     assert len(batch_journals(tmp_path, "batch_1")) == 2
 
 
-def test_nothing_is_sent_whose_sending_could_not_be_written_down(ledger: Ledger, disk: FaultyDisk) -> None:
+def test_nothing_is_sent_whose_sending_could_not_be_written_down_until_the_disk_takes_it(
+    ledger: Ledger, disk: FaultyDisk
+) -> None:
     async def scenario() -> None:
         held = await hold(ledger)
         disk.room = 0
-        waiting = asyncio.create_task(ledger.may_send(held, 1))
-        await asyncio.sleep(0)
-        assert not waiting.done()
+        ledger.sent(held, 1)
+        ledger.write()
+        opened = asyncio.Event()
+        committing = asyncio.create_task(ledger.commit(opened=opened.set))
         disk.room = 10**12
-        await ledger._sync()
-        assert await waiting is True
+        clock = ledger._clock
+        assert isinstance(clock, ManualClock)
+        await asyncio.to_thread(clock.wait_for_sleepers, 1)
+        clock.advance(1)
+        await opened.wait()
+        assert ledger.open
+        assert held.batch.journal.writable
+        committing.cancel()
 
     asyncio.run(scenario())
 
@@ -89,9 +98,11 @@ def test_nothing_is_sent_whose_sending_could_not_be_written_down(ledger: Ledger,
 def test_a_return_that_could_not_be_written_is_written_later(ledger: Ledger, disk: FaultyDisk, tmp_path: Path) -> None:
     async def scenario() -> None:
         held = await hold(ledger)
-        assert await ledger.may_send(held, 1)
+        ledger.sent(held, 1)
+        ledger.write()
         disk.room = 0
         ledger.returned(held, 1)
+        ledger.write()
         disk.room = 10**12
         await ledger._sync()
 
@@ -101,16 +112,13 @@ def test_a_return_that_could_not_be_written_is_written_later(ledger: Ledger, dis
     assert replay.deaths(1) == 0
 
 
-def test_who_waits_for_the_disk_hears_of_a_stop(ledger: Ledger, disk: FaultyDisk) -> None:
+def test_too_many_answers_that_are_not_durable_are_followed_by_no_more(ledger: Ledger) -> None:
     async def scenario() -> None:
         held = await hold(ledger)
-        disk.room = 0
-        ledger.enter(held, 1, result=Result(Kind.ANSWERED, b"{}"))
-        waiting = asyncio.create_task(ledger.may_send(held, 2))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        held.batch.stop.set()
-        assert await waiting is False
+        ledger.enter(held, 1, result=Result(Kind.ANSWERED, bytes(Settings().unsynced_bytes_max)))
+        ledger.write()
+        assert held.batch.journal.writable
+        assert not ledger.open
 
     asyncio.run(scenario())
 

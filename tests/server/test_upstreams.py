@@ -51,7 +51,7 @@ def test_of_several_for_a_model_the_one_with_the_least_to_do_is_asked() -> None:
     assert sorted(name or "" for name in asked) == ["", "a", "a", "a", "a", "b", "b"]
     assert asked[:2] in (["a", "b"], ["b", "a"])
     assert house.asked("n") == "c"
-    assert house.upstreams.limit == 4 + 2 + 4
+    assert house.upstreams.takes(within_s=1) == 4 + 2 + 4
 
 
 def test_a_model_that_nobody_answers_for_waits() -> None:

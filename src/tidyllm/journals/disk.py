@@ -36,6 +36,11 @@ class DiskJournal:
         """What is wrong with the file at hand."""
         self._closed = False
         self._unsynced: list[bytes] = []
+        """Records that must not be lost, until they are durable."""
+        self._written = 0
+        """How many of them the file at hand holds."""
+        self._notes: list[bytes] = []
+        """Records that may be lost, until they are written."""
         self._unsynced_bytes = 0
         self._memory = threading.Lock()
         """Held for moments: by the writer, and by whoever syncs."""
@@ -57,19 +62,24 @@ class DiskJournal:
         with self._memory:
             self._unsynced.append(record)
             self._unsynced_bytes += len(record)
-            self._write(record)
 
     def note(self, record: bytes) -> None:
         """See `Journal`."""
         with self._memory:
-            self._write(record)
+            self._notes.append(record)
+
+    def flush(self) -> None:
+        """See `Journal`."""
+        with self._memory:
+            self._write()
+            self._notes.clear()
 
     def sync(self) -> None:
         """See `Journal`."""
         with self._syncing:
             if self._closed:
                 return
-            fd, count = self._written() or self._begin()
+            fd, count = self._all_written() or self._begin()
             try:
                 self._disk.sync(fd)
             except OSError as error:
@@ -79,6 +89,7 @@ class DiskJournal:
             with self._memory:
                 self._unsynced_bytes -= sum(map(len, self._unsynced[:count]))
                 del self._unsynced[:count]
+                self._written -= count
 
     def close(self) -> None:
         """See `Journal`."""
@@ -88,24 +99,29 @@ class DiskJournal:
                 os.close(self._fd)
                 self._fd = None
 
-    def _written(self) -> tuple[int, int] | None:
+    def _all_written(self) -> tuple[int, int] | None:
         """Return the file at hand and how many of the records in memory it holds: all, or it is of no more use."""
         with self._memory:
+            self._write()
             if self._fd is None or self._failure is not None:
                 return None
             return self._fd, len(self._unsynced)
 
-    def _write(self, record: bytes) -> None:
-        """Write a record with one call of the system, so that it outlives this process."""
-        if self._fd is None or self._failure is not None:
+    def _write(self) -> None:
+        """Write all that is not in the file yet, with one call of the system."""
+        data = b"".join((*self._unsynced[self._written :], *self._notes))
+        if not data or self._fd is None or self._failure is not None:
             return  # A record behind a torn one would never be read.
         try:
-            taken = self._disk.write(self._fd, record)
+            taken = self._disk.write(self._fd, data)
         except OSError as error:
             self._failure = f"cannot be written: {error}"
         else:
-            if taken < len(record):
-                self._failure = f"took {taken} of {len(record)} bytes: the disk is full"
+            if taken < len(data):
+                self._failure = f"took {taken} of {len(data)} bytes: the disk is full"
+            else:
+                self._written = len(self._unsynced)
+                self._notes.clear()
 
     def _begin(self) -> tuple[int, int]:
         """Make the next file, with all that is not known to be durable in it, and return what `_written` does."""
@@ -158,6 +174,7 @@ class DiskJournal:
                 rest = self._unsynced[written:]
                 if not rest:
                     self._fd, self._path, self._failure, self._fresh = fd, path, None, True
+                    self._written = written
                     return written
             for record in rest:
                 self._write_all(fd, record)

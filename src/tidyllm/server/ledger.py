@@ -1,15 +1,15 @@
 """A worker's books: every answer goes into a journal, is made durable, and only then is told to the database.
 
-Answers are written as they come. *commit* syncs the journals, the answers of a short while together; *tell* then
-reports to the database what is durable. While a journal cannot be written nothing is sent, and the answers that still
-arrive wait in memory: no more of them than were in flight.
+Answers are written as they come, those that come at once together. *commit* syncs the journals, the answers of a short
+while together; *tell* then reports to the database what is durable. While a journal cannot be written nothing is sent,
+and the answers that still arrive wait in memory: no more of them than were in flight.
 """
 
 import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import Disk
@@ -50,9 +50,10 @@ class Ledger:
         self._untold: dict[tuple[str, int], ShardReport] = {}
         self._written = asyncio.Event()
         self._durable = asyncio.Event()
-        self._shard_done = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._batch_done = asyncio.Event()
+        self._unwritten: set[Journal] = set()
+        self.open = True
+        """Whether answers can be kept, so that lines may be sent."""
         self._had_room = True
 
     def has_room(self) -> bool:
@@ -86,30 +87,18 @@ class Ledger:
         batch = self.batches[lease.batch_id] = HeldBatch(lease, journal, replay)
         return batch
 
-    async def may_send(self, held: Held, line: int) -> bool:
-        """Return whether a line may be sent, noted as sent, as soon as its answer could be kept; False after a stop."""
-        stop, journal = held.batch.stop, held.batch.journal
-        while not stop.is_set():
-            if not self._writable.is_set():
-                await self._when_writable(stop)
-                continue
-            journal.note(_record(held, line, kind=Kind.SENT))
-            if self._is_well(journal):
-                self._out[held.batch.id, line] = held
-                return True
-            self._close()
-        return False
+    def sent(self, held: Held, line: int) -> None:
+        """Note that a line is about to be sent: it may be if its journal is writable once that was written."""
+        self._out[held.batch.id, line] = held
+        held.batch.journal.note(_record(held, line, kind=Kind.SENT))
+        self._unwritten.add(held.batch.journal)
 
-    async def _when_writable(self, stop: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._writable, stop)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def unsent(self, held: Held, line: int) -> None:
+        """Hear that a line was not sent after all, as that could not be noted."""
+        del self._out[held.batch.id, line]
 
     def returned(self, held: Held, line: int) -> None:
-        """Write down that a line that was sent has come back without a result. No blame for a death may stay on it."""
+        """Note that a line that was sent has come back without a result. No blame for a death may stay on it."""
         self._out.pop((held.batch.id, line), None)
         self._append(held.batch.journal, _record(held, line, kind=Kind.RETURNED))
 
@@ -120,45 +109,62 @@ class Ledger:
         held.count(result.kind, result.usage)
         self.touch(held)
 
+    def write(self) -> None:
+        """Write what was noted and entered since the last time, so that it survives this process."""
+        for journal in self._unwritten:
+            journal.flush()
+            if not self._is_well(journal):
+                self._close()
+        self._unwritten.clear()
+
     def touch(self, held: Held) -> None:
         """Have a shard reported, because something of it has changed."""
         self._dirty.add(held)
         self._written.set()
 
+    def _all_done(self, batch_id: str) -> bool:
+        batch = self.batches.get(batch_id)
+        return batch is None or all(held.done for held in batch.shards.values())
+
     def _append(self, journal: Journal, record: bytes) -> None:
         journal.append(record)
-        if not self._is_well(journal):
-            self._close()
+        self._unwritten.add(journal)
 
     def _close(self) -> None:
         """Have nothing more sent, because its answer could not be kept; the next sync that succeeds opens again."""
-        self._writable.clear()
+        self.open = False
         self._written.set()
 
     def _is_well(self, journal: Journal) -> bool:
         return journal.writable and journal.unsynced_bytes <= self._settings.unsynced_bytes_max
 
-    async def commit(self) -> None:
-        """Make written answers durable, those of a short while together, until cancelled."""
+    async def commit(self, *, opened: Callable[[], None]) -> None:
+        """Make written answers durable, those of a short while together, until cancelled.
+
+        `opened` hears when lines may be sent again.
+        """
         while True:
             await self._written.wait()
             await self._clock.sleep(self._settings.commit_interval_s)
             reports = await patiently(self._sync, what="Keeping answers", clock=self._clock)
             for report in reports:
                 self._untold[report.batch_id, report.number] = report
-                if report.done:
-                    self._shard_done.set()
+            if any(report.done and self._all_done(report.batch_id) for report in reports):
+                self._batch_done.set()
             self._durable.set()
+            if not self.open and all(self._is_well(batch.journal) for batch in self.batches.values()):
+                self.open = True
+                opened()
 
     async def tell(self) -> None:
-        """Tell the database what is durable, until cancelled: ends at once, counts now and then."""
+        """Tell the database what is durable, until cancelled: at once if it may end a batch, else now and then."""
         while True:
             await self._durable.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.count_interval_s):
-                    await self._shard_done.wait()
+                    await self._batch_done.wait()
             self._durable.clear()
-            self._shard_done.clear()
+            self._batch_done.clear()
             reports = list(self._untold.values())
             self._untold.clear()
             await patiently(lambda: self._report(reports), what="Counting", clock=self._clock)  # noqa: B023
@@ -178,8 +184,6 @@ class Ledger:
             raise
         if (took := self._clock.monotonic() - began) > SLOW_SYNC_S:
             log.warning("The disk of %s took %.1f s to keep answers.", self._settings.data, took)
-        if all(self._is_well(batch.journal) for batch in self.batches.values()):
-            self._writable.set()
         return reports
 
     async def _report(self, reports: Sequence[ShardReport]) -> None:

@@ -54,6 +54,10 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     usage: BatchUsage = BatchUsage()
 
 
+SHARD_REQUESTS_MAX = 512
+"""Lines of one shard."""
+
+
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """A run of consecutive lines of a batch's input file: the unit of leasing."""
 

@@ -34,10 +34,9 @@ class Upstreams:
         """Those that answer for a model, found once."""
         self.refresh()
 
-    @property
-    def limit(self) -> int:
-        """Return how many requests they take at the same time, all together."""
-        return sum(upstream.pace.concurrency.limit for upstream in self.all)
+    def takes(self, *, within_s: float) -> int:
+        """Return how many requests they take within that time, all together: those that they take at once, or more."""
+        return round(sum(upstream.pace.concurrency.takes(within_s=within_s) for upstream in self.all))
 
     def refresh(self) -> None:
         """Take what is declared now: what goes to the same place with the same key goes on, others begin anew."""

@@ -200,6 +200,10 @@ class Concurrency:
         """Return whether one more may be sent."""
         return self.in_flight < self._limit
 
+    def takes(self, *, within_s: float) -> float:
+        """Return how many requests may be sent within that time: those in flight, again each time they are answered."""
+        return self._limit * max(within_s / self.seconds.mean, 1.0) if self.seconds.mean else self._limit
+
     def began(self, *, now: float) -> None:
         """Hear that a request is in flight."""
         self.in_flight += 1

@@ -30,7 +30,7 @@ async def answers_wait(house: House, worker: Worker, model: SimulatedModel) -> N
     house.disk.room = 0
     model.release()
     await asyncio.to_thread(model.witness.wait, answered=CONCURRENCY)
-    await until(lambda: not worker._ledger._writable.is_set() and not worker._ledger._out)
+    await until(lambda: not worker._ledger.open and not worker._ledger._out)
 
 
 def test_a_full_disk_costs_no_answer_and_nothing_is_sent_meanwhile(house: House, model: SimulatedModel) -> None:
@@ -107,7 +107,7 @@ def test_answers_of_a_failed_sync_are_written_into_the_next_file(house: House, m
             await asyncio.to_thread(model.witness.wait, received=CONCURRENCY)
             house.disk.broken = True
             model.release()
-            await until(lambda: not worker._ledger._writable.is_set())
+            await until(lambda: not worker._ledger.open)
             assert (await house.batch()).counts.completed == 0
             house.disk.broken = False
             await house.until(lambda batch: batch.counts.completed == 60)
@@ -132,7 +132,7 @@ def test_a_slow_disk_counts_late_and_holds_the_sending_back(house: House, model:
             await asyncio.to_thread(model.witness.wait, received=CONCURRENCY)
             house.disk.fast.clear()
             model.release()
-            await until(lambda: not worker._ledger._writable.is_set() and not worker._ledger._out)
+            await until(lambda: not worker._ledger.open and not worker._ledger._out)
             assert model.witness.counts().received < 200
             assert (await house.batch()).counts.completed == 0
             house.disk.fast.set()
@@ -204,6 +204,7 @@ async def leave_behind(
             (lease,) = [one for one in leases if 0 <= line - one.shard.line_first < one.shard.requests]
             data = b'{"custom_id":"row"}\n' if kind is Kind.ANSWERED else b""
             journal.append(encode(shard=lease.shard.number, epoch=lease.epoch, line=line, kind=kind, data=data))
+    journal.flush()
     journal.close()
     await house.rescuer.run_once()
 

@@ -19,7 +19,7 @@ from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.lines import MAIN_FIELD
 from tidyllm.server.patience import PutOff
 from tidyllm.server.process import UpstreamsNow
-from tidyllm.server.records import BatchRecord, Shard
+from tidyllm.server.records import SHARD_REQUESTS_MAX, BatchRecord, Shard
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 
@@ -29,7 +29,6 @@ SHARDS_WANTED = 64
 """Shards of a large batch: enough to spread over workers, few enough to sum over at every look. A very large one has
 more, as `SHARD_REQUESTS_MAX` says."""
 SHARD_REQUESTS_MIN = 16
-SHARD_REQUESTS_MAX = 512
 SHARD_BYTES_MAX = 4 * MIB
 
 

@@ -1,7 +1,8 @@
 """The worker: leases shards, and keeps the upstreams busy with their lines.
 
 *Attend* leases shards where lines run low, and stops batches that were cancelled. *Pump* sends what may go now, each
-line in a task of its own; it runs whenever that may have changed, and nothing else looks at a clock. What comes of a
+line in a task of its own; it runs whenever that may have changed, and nothing else looks at a clock. Answers that come
+at once are heard first, so that the records of them and of what is sent in their places are one write. What comes of a
 line is the ledger's.
 """
 
@@ -23,7 +24,7 @@ from tidyllm.server.lines import error_line, read_request, usage_of_line
 from tidyllm.server.loops.dispatcher import Dispatcher, Ready
 from tidyllm.server.on_disk import on_disk
 from tidyllm.server.patience import RETRY_S, PutOff, patiently
-from tidyllm.server.records import Lease
+from tidyllm.server.records import SHARD_REQUESTS_MAX, Lease
 from tidyllm.server.settings import Settings
 from tidyllm.server.thread import StoreThread
 from tidyllm.server.upstream import Flight, Upstream
@@ -38,6 +39,8 @@ DEATHS_SUSPECT = DEATHS_MAX - 1
 """From here on such lines are in flight one at a time, so that the next death tells which it was."""
 STOCK_MIN = 512
 """Lines of a batch that wait at least, as far as there are any: so many are sent while the next ones are leased."""
+STOCK_S = 0.5
+"""For upstreams that are fast, as many as they take in that time."""
 WAITING_BYTES_MAX = 64 * MIB
 """Of lines that wait; beyond it only batches of which none wait are leased from."""
 
@@ -72,6 +75,8 @@ class Worker:
         """What is in flight, by batch."""
         self._bytes_in_flight = 0
         """Of requests, and of their answers as far as they can be guessed."""
+        self._stirred = asyncio.Event()
+        """Set when more may go than could before."""
         self._wake: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
 
@@ -79,7 +84,8 @@ class Worker:
         """Work until `stop`; then give what is in flight a grace time, and give the shards back."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            accounting = [tasks.create_task(self._ledger.commit()), tasks.create_task(self._ledger.tell())]
+            duties = (self._ledger.commit(opened=self._stirred.set), self._ledger.tell(), self._pump())
+            accounting = [tasks.create_task(duty) for duty in duties]
             attend = tasks.create_task(self._attend())
             await self._stopping.wait()
             deadline = self._clock.monotonic() + self._settings.cancel_grace_s
@@ -121,17 +127,18 @@ class Worker:
         for batch_id in self._unread.keys() - self._put_off.waiting():
             await self._take(self._unread.pop(batch_id))
         self._upstreams.refresh()
-        self._dispatcher.stock = max(STOCK_MIN, self._upstreams.limit)
+        self._dispatcher.stock = max(STOCK_MIN, self._upstreams.takes(within_s=STOCK_S))
         self._dispatcher.hungry = False
+        limit = max(self._settings.claim_shards_max, self._dispatcher.stock // SHARD_REQUESTS_MAX)
         while not self._stopping.is_set():
             if not self._ledger.has_room():
                 return True
-            limit, leaving = self._settings.claim_shards_max, self._leaving()
+            leaving = self._leaving()
             leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit, leaving=leaving))  # noqa: B023
             await self._take(leases)
             if not leases:
                 break
-        self._pump()
+        self._stirred.set()
         return bool(self._unread)
 
     def _leaving(self) -> frozenset[str]:
@@ -188,21 +195,30 @@ class Worker:
     def _let_go(self, batch: HeldBatch) -> None:
         for flight in self._flights.get(batch.id, ()):
             flight.give_place()
-        self._pump()
+        self._stirred.set()
 
-    def _pump(self) -> None:
-        """Send all that may go now, and wake again when more may."""
-        while (taken := self._take_one()) is not None:
-            task = self._tasks.create_task(self._work(*taken))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+    async def _pump(self) -> None:
+        """Send all that may go, each time that this may have changed, and wake again when more may."""
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            taken = self._take_all() if self._ledger.open and not self._stopping.is_set() else []
+            self._ledger.write()
+            for ready, flight in taken:
+                if ready.held.batch.journal.writable:
+                    task = self._tasks.create_task(self._ask(ready, flight))
+                    self._asking.add(task)
+                    task.add_done_callback(self._asking.discard)
+                else:
+                    flight.not_sent()
+                    self._ledger.unsent(ready.held, ready.line.number)
+                    self._landed(ready, flight)
+                    self._ask_later(ready, 0.0)
 
-    def _take_one(self) -> tuple[Ready, Flight] | None:
-        """Return the line that goes now, on its way; else none, and wake again when one may go."""
-        now = self._clock.monotonic()
-        next_s = self._dispatcher.next_due(now)
-        if self._stopping.is_set() or self._bytes_in_flight >= self._settings.in_flight_bytes_max:
-            return None  # For good, or until the next answer makes room.
+    def _take_all(self) -> list[tuple[Ready, Flight]]:
+        """Return the lines that go now, noted as sent and on their way."""
+        now, wall = self._clock.monotonic(), self._clock.now()
+        waits = [self._dispatcher.next_due(now)]
         ways: dict[str, Way] = {}
 
         def fits(model: str) -> bool:
@@ -211,20 +227,27 @@ class Worker:
                 way = ways[model] = self._upstreams.way(model, now=now)
             return way.upstream is not None
 
-        ready = self._dispatcher.take(fits, now=self._clock.now())
+        taken: list[tuple[Ready, Flight]] = []
+        # Beyond so many bytes the next answer makes room.
+        while self._bytes_in_flight < self._settings.in_flight_bytes_max:
+            ready = self._dispatcher.take(fits, now=wall)
+            upstream = None if ready is None else ways[ready.held.batch.model].upstream
+            if ready is None or upstream is None:
+                waits += [way.wait_s for way in ways.values()]
+                break
+            taken.append((ready, self._begin(ready, upstream, now=now)))
+            ways.clear()
         if self._dispatcher.hungry:
             self._changed.set()
-        if ready is not None and (upstream := ways[ready.held.batch.model].upstream) is not None:
-            return ready, self._begin(ready, upstream, now=now)
-        self._wake_in(min([next_s, *(way.wait_s for way in ways.values())]))
-        return None
+        self._wake_in(min(waits))
+        return taken
 
     def _wake_in(self, seconds: float) -> None:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
         if seconds < math.inf:
-            self._wake = asyncio.get_running_loop().call_later(seconds, self._pump)
+            self._wake = asyncio.get_running_loop().call_later(seconds, self._stirred.set)
 
     def _begin(self, ready: Ready, upstream: Upstream, *, now: float) -> Flight:
         held, line = ready.held, ready.line
@@ -237,43 +260,37 @@ class Worker:
         flight.bytes = len(line.data) + round(held.batch.answer_bytes)
         self._bytes_in_flight += flight.bytes
         self._flights.setdefault(lease.batch_id, set()).add(flight)
+        self._ledger.sent(held, line.number)
         return flight
 
-    async def _work(self, ready: Ready, flight: Flight) -> None:
-        """Ask for line after line, as long as one may go when one has ended."""
-        taken: tuple[Ready, Flight] | None = (ready, flight)
-        while taken is not None:
-            ended = taken[1].upstream
-            await self._ask(*taken)
-            taken = self._take_one()
-            if taken is not None and (ended.has_room or taken[1].upstream.has_room):
-                self._pump()
-
     async def _ask(self, ready: Ready, flight: Flight) -> None:
+        outcome = await flight.ask()
+        self._landed(ready, flight)
         held, line = ready.held, ready.line
-        outcome = None
-        if await self._ledger.may_send(held, line.number):
-            outcome = await flight.ask()
-        else:
-            flight.not_sent()
-        flights = self._flights[held.batch.id]
-        flights.discard(flight)
-        if not flights:
-            del self._flights[held.batch.id]
-        self._bytes_in_flight -= flight.bytes
-        self._dispatcher.ended(ready)
         if isinstance(outcome, Result):
             held.batch.heard(seconds=flight.seconds, size=len(outcome.data))
             self._ledger.enter(held, line.number, result=outcome)
             return
-        if outcome is not None:
-            self._ledger.returned(held, line.number)
-        if outcome is None or held.batch.stop.is_set():
+        self._ledger.returned(held, line.number)
+        again = ready._replace(tries=ready.tries + 1, attempts=ready.attempts + outcome.costs)
+        self._ask_later(again, outcome.after_s)
+
+    def _landed(self, ready: Ready, flight: Flight) -> None:
+        flights = self._flights[ready.held.batch.id]
+        flights.discard(flight)
+        if not flights:
+            del self._flights[ready.held.batch.id]
+        self._bytes_in_flight -= flight.bytes
+        self._dispatcher.ended(ready)
+        self._stirred.set()
+
+    def _ask_later(self, ready: Ready, after_s: float) -> None:
+        held = ready.held
+        if held.batch.stop.is_set():
             self._ledger.touch(held)
         else:
             held.waiting += 1
-            again = ready._replace(tries=ready.tries + 1, attempts=ready.attempts + outcome.costs)
-            self._dispatcher.add_later(again, self._clock.monotonic() + outcome.after_s)
+            self._dispatcher.add_later(ready, self._clock.monotonic() + after_s)
 
 
 def _given_up(held: Held, line: Line, *, deaths: int) -> Result:
