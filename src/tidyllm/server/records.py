@@ -21,7 +21,7 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch; its counts and usage are summed over its shards while it runs, frozen when it ends."""
+    """One batch; its counts and usage are the sums over its shards as last reported, frozen when it ends."""
 
     id: str
     project_id: str

@@ -26,7 +26,7 @@ from tidyllm.server.thread import StoreThread
 log = logging.getLogger(__name__)
 
 SHARDS_WANTED = 64
-"""Shards of a large batch: enough to spread over workers, few enough to sum over at every look. A very large one has
+"""Shards of a large batch: enough to spread over workers, few enough to sum over at every report. A very large one has
 more, as `SHARD_REQUESTS_MAX` says."""
 SHARD_REQUESTS_MIN = 16
 SHARD_BYTES_MAX = 4 * MIB

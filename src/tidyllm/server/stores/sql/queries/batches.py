@@ -1,9 +1,9 @@
 """Questions about batches, and their moves: each is one statement that names the states it expects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Update, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Update, insert, or_, select, update
 
 from tidyllm.core.batch import BatchStatus, BatchUsage, Problem, RequestCounts
 from tidyllm.server.records import BatchRecord, Ending, Shard
@@ -12,7 +12,7 @@ from tidyllm.server.stores.sql.queries.shards import add as add_shards
 from tidyllm.server.stores.sql.schema import batch, batch_open, shard, shard_open
 
 _TOKENS = BatchUsage.__struct_fields__
-_NOTHING: Mapping[str, int] = dict.fromkeys(("completed", "failed", *_TOKENS), 0)
+_NOTHING = dict.fromkeys(("completed", "failed", *_TOKENS), 0)
 # Not SELECT *: a column that is in the index spares the database the rows.
 _SHARDS_LEFT = select(shard.c.number).where(shard.c.batch_seq == batch.c.seq, shard_open)
 _UNREAD = Problem(code="batch_expired", message="The completion window closed before the input file had been read.")
@@ -42,8 +42,8 @@ def add(connection: Connection, record: BatchRecord) -> None:
 def one(connection: Connection, batch_id: str, *, project_id: str) -> BatchRecord | None:
     """Return one batch."""
     question = select(batch).where(batch.c.id == batch_id, batch.c.project_id == project_id)
-    records = _records(connection, connection.execute(question).mappings().all())
-    return records[0] if records else None
+    row = connection.execute(question).mappings().one_or_none()
+    return None if row is None else _record(row)
 
 
 def place(connection: Connection, batch_id: str, *, project_id: str) -> int | None:
@@ -56,14 +56,14 @@ def page(connection: Connection, project_id: str, *, limit: int, after: int | No
     question = select(batch).where(batch.c.project_id == project_id).order_by(batch.c.seq.desc()).limit(limit)
     if after is not None:
         question = question.where(batch.c.seq < after)
-    return _records(connection, connection.execute(question).mappings().all())
+    return [_record(row) for row in connection.execute(question).mappings()]
 
 
 def unread(connection: Connection, *, limit: int) -> list[BatchRecord]:
     """Return the oldest batches in `validating`."""
     question = select(batch).where(batch_open, batch.c.status == BatchStatus.VALIDATING.value)
-    rows = connection.execute(question.order_by(batch.c.seq).limit(limit)).mappings().all()
-    return _records(connection, rows)
+    rows = connection.execute(question.order_by(batch.c.seq).limit(limit)).mappings()
+    return [_record(row) for row in rows]
 
 
 def finishable(connection: Connection, *, stopped_before: int, limit: int) -> list[BatchRecord]:
@@ -73,8 +73,8 @@ def finishable(connection: Connection, *, stopped_before: int, limit: int) -> li
     overdue = or_(batch.c.cancelling_at < stopped_before, batch.c.finalizing_at < stopped_before)
     stopping = batch.c.status.in_([BatchStatus.FINALIZING.value, BatchStatus.CANCELLING.value])
     question = select(batch).where(batch_open, stopping, or_(~leased, overdue))
-    rows = connection.execute(question.order_by(batch.c.seq).limit(limit)).mappings().all()
-    return _records(connection, rows)
+    rows = connection.execute(question.order_by(batch.c.seq).limit(limit)).mappings()
+    return [_record(row) for row in rows]
 
 
 def ended(connection: Connection, batch_ids: Sequence[str]) -> set[str]:
@@ -141,24 +141,7 @@ def _encoded(problems: Sequence[Problem]) -> str:
     return msgspec.json.encode(problems).decode()
 
 
-def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[BatchRecord]:
-    """Return the rows as records: counts from the row where the batch has ended, else summed over its shards."""
-    tallies = _tallies(connection, [row["seq"] for row in rows if row["ended_at"] is None])
-    return [_record(row, tallies.get(row["seq"], _NOTHING if row["ended_at"] is None else row)) for row in rows]
-
-
-def _tallies(connection: Connection, running_seqs: Sequence[int]) -> dict[int, Mapping[str, int]]:
-    """Return what the shards of these batches add up to, in one question."""
-    if not running_seqs:
-        return {}
-    # A sum of bigint is numeric on PostgreSQL, a Decimal here: hence the int().
-    sums = [func.sum(shard.c[name]).label(name) for name in _NOTHING]
-    question = select(shard.c.batch_seq, *sums).where(shard.c.batch_seq.in_(running_seqs))
-    rows = connection.execute(question.group_by(shard.c.batch_seq)).mappings()
-    return {row["batch_seq"]: {name: int(row[name]) for name in _NOTHING} for row in rows}
-
-
-def _record(row: RowMapping, tally: Mapping[str, int] | RowMapping) -> BatchRecord:
+def _record(row: RowMapping) -> BatchRecord:
     status = BatchStatus(row["status"])
     metadata, problems = row["metadata"], row["problems"]
     return BatchRecord(
@@ -185,6 +168,6 @@ def _record(row: RowMapping, tally: Mapping[str, int] | RowMapping) -> BatchReco
         cancelled_at=row["ended_at"] if status is BatchStatus.CANCELLED else None,
         lapsed=row["lapsed"],
         problems=() if problems is None else msgspec.json.decode(problems, type=tuple[Problem, ...]),
-        counts=RequestCounts(total=row["total"], completed=tally["completed"], failed=tally["failed"]),
-        usage=BatchUsage(**{name: tally[name] for name in _TOKENS}),
+        counts=RequestCounts(total=row["total"], completed=row["completed"], failed=row["failed"]),
+        usage=BatchUsage(**{name: row[name] for name in _TOKENS}),
     )

@@ -61,8 +61,7 @@ def _lease(row: RowMapping, owner: RowMapping) -> Lease:
         model=owner["model"],
         project_id=owner["project_id"],
         expires_at=owner["expires_at"],
-        # A sum of bigint is numeric on PostgreSQL, a Decimal here: hence the int().
-        remaining=int(owner["remaining"]),
+        remaining=owner["remaining"],
     )
 
 
@@ -102,8 +101,7 @@ def _owners(connection: Connection, seqs: Collection[int]) -> Mapping[int, RowMa
     """Return what leases carry of their batches, by `seq`."""
     if not seqs:
         return {}
-    told = select(func.sum(shard.c.completed + shard.c.failed)).where(shard.c.batch_seq == batch.c.seq)
-    remaining = (batch.c.total - told.scalar_subquery()).label("remaining")
+    remaining = (batch.c.total - batch.c.completed - batch.c.failed).label("remaining")
     names = ("seq", "id", "endpoint", "input_blob", "model", "project_id", "expires_at")
     question = select(*(batch.c[name] for name in names), remaining).where(batch.c.seq.in_(seqs))
     return {row["seq"]: row for row in connection.execute(question).mappings()}
@@ -121,6 +119,17 @@ def settle(connection: Connection, worker_id: str, *, reports: Sequence[ShardRep
         .values({name: bindparam(f"new_{name}") for name in ("state", "worker_id", *_COUNTS)})
     )
     connection.execute(statement, [_settled(report, worker_id, unless_done=unless_done) for report in reports])
+    _sum_up(connection, {report.batch_id for report in reports})
+
+
+def _sum_up(connection: Connection, batch_ids: Collection[str]) -> None:
+    """Write the sums over the shards of running batches into their rows: they are looked at more often than changed."""
+    running = select(batch.c.seq).where(batch_open, batch.c.id.in_(batch_ids))
+    columns = [func.sum(shard.c[name]).label(name) for name in _COUNTS]
+    sums = select(shard.c.batch_seq, *columns).where(shard.c.batch_seq.in_(running)).group_by(shard.c.batch_seq)
+    found = sums.subquery("sums")
+    write = update(batch).where(batch.c.seq == found.c.batch_seq).values({name: found.c[name] for name in _COUNTS})
+    connection.execute(write)
 
 
 def _settled(report: ShardReport, worker_id: str, *, unless_done: ShardState) -> dict[str, str | int | None]:
