@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.faulty import FaultyDisk
-from tidyllm.core.clock import SystemClock
+from tidyllm.core.clock import Clock, SystemClock
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
 from tidyllm.server.declared import UpstreamSettings
@@ -144,16 +144,18 @@ class House:
         return [json.loads(line) for line in data.splitlines()]
 
     @contextlib.asynccontextmanager
-    async def worker(self, worker_id: str = "worker_1", *, upstream: str | None = None) -> AsyncIterator[Worker]:
-        """Run a worker as its process would, with an upstream of its own if need be; a test that cancels it has killed
-        it.
+    async def worker(
+        self, worker_id: str = "worker_1", *, upstream: str | None = None, clock: Clock | None = None
+    ) -> AsyncIterator[Worker]:
+        """Run a worker as its process would, with an upstream or a clock of its own if need be; a test that cancels it
+        has killed it.
         """
         settings = msgspec.structs.replace(self.settings, upstream=upstream or self.settings.upstream)
         lock = hold(worker_lock(self.settings.data, worker_id))
         assert lock is not None
         await self.ask(lambda store: store.add_worker(worker_id, pid=1, now=self.now))
         client = HttpClient()
-        clock = SystemClock()
+        clock = clock or SystemClock()
         # A connection of its own, as in its own process: nobody is told of the changes that they made themselves.
         store = StoreThread(lambda: open_store(self.settings.data))
         changes = Changes(store, clock)
