@@ -45,6 +45,7 @@ async def hold(ledger: Ledger) -> Held:
         model="m",
         project_id="p",
         expires_at=0,
+        in_order=False,
         remaining=2,
     )
     return await ledger.hold(lease, Replay(), waiting=0)

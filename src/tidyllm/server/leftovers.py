@@ -37,7 +37,6 @@ class Leftovers:
     def __init__(self, *, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
         self._data = settings.data
-        self._prefix_order = settings.prefix_order
 
     def read(self, lease: Lease, replay: Replay) -> Rest:
         """Return what is left of a shard; `replay` is that of its batch, and is brought up to date.
@@ -48,7 +47,7 @@ class Leftovers:
         with self._blobs.open(lease.input_blob) as file:
             file.seek(shard.offset)
             lines = list(read_shard(shard, file.read(shard.length)))
-        if self._prefix_order:
+        if not lease.in_order:
             lines = by_prefix(lines)
         if lease.epoch == 1:
             return Rest(lines=lines, deaths={}, answers=[])

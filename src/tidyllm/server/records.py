@@ -38,6 +38,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Known once the input has been read."""
     metadata: dict[str, str] | None = None
     output_expires_after_s: int | None = None
+    in_order: bool = False
+    """Whether its lines are to be sent in input order, even where another order would let an upstream read less."""
     output_file_id: str | None = None
     error_file_id: str | None = None
     in_progress_at: int | None = None
@@ -86,6 +88,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str
     expires_at: int
     """When the batch's completion window closes."""
+    in_order: bool
+    """As the batch has it."""
     remaining: int
     """Of the batch's requests, those that were neither completed nor failed when the shard was leased."""
 

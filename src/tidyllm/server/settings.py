@@ -42,8 +42,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most requests in flight, in each worker; how many there are is found."""
     in_flight_bytes_max: Count = 128 * MIB
     """Of requests in flight and of their answers, as far as these can be guessed; beyond it nothing more is sent."""
-    prefix_order: bool = True
-    """Whether requests that share a system prompt are sent one after another; results are in input order either way."""
     claim_shards_max: Count = 4
     """Shards a worker leases in one statement."""
     attempts_max: Count = 3

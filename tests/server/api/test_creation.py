@@ -17,6 +17,7 @@ def test_only_three_parameters_are_needed() -> None:
         completion_window="24h",
         metadata=None,
         output_expires_after_s=None,
+        in_order=False,
     )
 
 
@@ -42,6 +43,11 @@ def test_output_expiry_is_read_within_its_bounds(seconds: int) -> None:
     assert creation.output_expires_after_s == seconds
 
 
+def test_lines_can_be_asked_to_be_sent_in_order() -> None:
+    assert read_creation({**GOOD, "tidyllm": {"in_order": True}}).in_order
+    assert not read_creation({**GOOD, "tidyllm": {}}).in_order
+
+
 SUPPORTED = "'/v1/chat/completions', '/v1/embeddings', '/v1/completions', '/v1/responses', '/v1/moderations'"
 LONG_KEY = "k" * 65
 EXPIRY = "output_expires_after"
@@ -58,6 +64,24 @@ WRONG: list[tuple[dict[str, object], str, str, str]] = [
         "endpoint",
         "invalid_value",
         f"Invalid value: 'v1/responses'. Supported values are: {SUPPORTED}.",
+    ),
+    (
+        {"tidyllm": "in_order"},
+        "tidyllm",
+        "invalid_type",
+        "Invalid type for 'tidyllm': expected an object, but got a string instead.",
+    ),
+    (
+        {"tidyllm": {"in_order": 1}},
+        "tidyllm.in_order",
+        "invalid_type",
+        "Invalid type for 'tidyllm.in_order': expected a boolean, but got an integer instead.",
+    ),
+    (
+        {"tidyllm": {"priority": 1}},
+        "tidyllm.priority",
+        "unknown_parameter",
+        "Unknown parameter: 'tidyllm.priority'.",
     ),
     (
         {"endpoint": 5},

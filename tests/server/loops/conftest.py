@@ -84,7 +84,9 @@ class House:
     async def ask(self, question: Callable[[Store], T]) -> T:
         return await self.store.run(question)
 
-    async def send(self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0) -> None:
+    async def send(
+        self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0, in_order: bool = False
+    ) -> None:
         """Upload a file of so many requests, with so many system prompts in turn, and create a batch of it."""
         body = {"model": "m", "messages": [{"role": "user", "content": ""}]}
         texts = []
@@ -116,13 +118,16 @@ class House:
             completion_window="24h",
             created_at=self.now,
             expires_at=self.now + 86_400,
+            in_order=in_order,
         )
         await self.ask(lambda store: store.add_file(file))
         await self.ask(lambda store: store.add_batch(batch))
 
-    async def start(self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0) -> None:
+    async def start(
+        self, lines: int, *, batch_id: str = "batch_1", between: str = "", systems: int = 0, in_order: bool = False
+    ) -> None:
         """Send a batch and read its input."""
-        await self.send(lines, batch_id=batch_id, between=between, systems=systems)
+        await self.send(lines, batch_id=batch_id, between=between, systems=systems, in_order=in_order)
         assert await self.intake.run_once()
 
     async def batch(self, batch_id: str = "batch_1") -> BatchRecord:

@@ -27,6 +27,7 @@ def held(requests: int, batch_id: str = "batch_1", *, project: str = "p", expire
         model="m",
         project_id=project,
         expires_at=expires_at,
+        in_order=False,
         remaining=requests,
     )
     journal = DiskJournal(lambda: Path("never made"), disk=LocalDisk())

@@ -41,18 +41,18 @@ def test_no_more_is_in_flight_than_was_set(house: House, model: SimulatedModel) 
     assert model.witness.counts().in_flight_peak == 8
 
 
-@pytest.mark.parametrize("prefix_order", [True, False])
-def test_requests_that_share_a_system_prompt_go_together(
-    house: House, model: SimulatedModel, *, prefix_order: bool
+@pytest.mark.parametrize("in_order", [False, True])
+def test_requests_that_share_a_system_prompt_go_together_unless_the_batch_is_to_go_in_order(
+    house: House, model: SimulatedModel, *, in_order: bool
 ) -> None:
     async def scenario() -> None:
-        house.change(concurrency=1, prefix_order=prefix_order)
-        await house.start(16, systems=2)
+        house.change(concurrency=1)
+        await house.start(16, systems=2, in_order=in_order)
         async with house.worker():
             await house.until(lambda batch: batch.counts.completed == 16)
 
     asyncio.run(scenario())
-    order = [*range(0, 16, 2), *range(1, 16, 2)] if prefix_order else [*range(16)]
+    order = [*range(16)] if in_order else [*range(0, 16, 2), *range(1, 16, 2)]
     assert [*model.witness.keys()] == [f"question {number} of batch_1" for number in order]
 
 

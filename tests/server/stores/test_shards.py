@@ -41,6 +41,7 @@ def test_lease_carries_what_a_worker_needs(store: Store) -> None:
         model="model-1",
         project_id=MINE,
         expires_at=NOW + DAY,
+        in_order=False,
         remaining=30,
     )
 

@@ -83,6 +83,7 @@ def _add_batch(store: Store, creation: Creation, *, project_id: str, now: int) -
         expires_at=now + COMPLETION_WINDOWS[creation.completion_window],
         metadata=creation.metadata,
         output_expires_after_s=creation.output_expires_after_s,
+        in_order=creation.in_order,
     )
     return store.add_batch(batch)
 

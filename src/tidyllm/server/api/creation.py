@@ -13,7 +13,7 @@ ENDPOINTS = tuple(MAIN_FIELD)
 COMPLETION_WINDOWS: Mapping[str, int] = {"24h": 86_400}
 """How long a batch may take, in seconds, by the word for it."""
 
-_PARAMS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})
+_PARAMS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after", "tidyllm"})
 _PAIRS_MAX = 16
 _KEY_CHARS_MAX = 64
 _VALUE_CHARS_MAX = 512
@@ -27,6 +27,7 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     completion_window: str
     metadata: dict[str, str] | None
     output_expires_after_s: int | None
+    in_order: bool
 
 
 def read_creation(body: Mapping[str, object]) -> Creation:
@@ -37,6 +38,7 @@ def read_creation(body: Mapping[str, object]) -> Creation:
         completion_window=_word(body, "completion_window", supported=COMPLETION_WINDOWS),
         metadata=_metadata(body.get("metadata")),
         output_expires_after_s=_output_expiry(body.get("output_expires_after")),
+        in_order=_in_order(body.get("tidyllm")),
     )
     if extra := sorted(set(body) - _PARAMS):
         raise unknown(extra[0])
@@ -103,3 +105,17 @@ def _output_expiry(value: object) -> int | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise wrong_type(param, expected="an integer", value=seconds)
     return check_range(seconds, param=param, low=EXPIRY_S_MIN, high=EXPIRY_S_MAX)
+
+
+def _in_order(value: object) -> bool:
+    """Return what is asked for beyond OpenAI's parameters."""
+    if value is None:
+        return False
+    if not isinstance(value, dict):
+        raise wrong_type("tidyllm", expected="an object", value=value)
+    if extra := sorted(set(value) - {"in_order"}):
+        raise unknown(f"tidyllm.{extra[0]}")
+    wanted = value.get("in_order", False)
+    if not isinstance(wanted, bool):
+        raise wrong_type("tidyllm.in_order", expected="a boolean", value=wanted)
+    return wanted

@@ -36,7 +36,7 @@ def deleted_shape(file_id: str) -> dict[str, object]:
 
 
 def batch_shape(batch: BatchRecord) -> dict[str, object]:
-    """Return a batch object; spec/openai-batch 4.2."""
+    """Return a batch object, spec/openai-batch 4.2, with what was asked for beyond OpenAI's parameters."""
     return {
         "id": batch.id,
         "object": "batch",
@@ -64,6 +64,7 @@ def batch_shape(batch: BatchRecord) -> dict[str, object]:
         },
         "usage": _usage_shape(batch.usage),
         "metadata": batch.metadata,
+        **({"tidyllm": {"in_order": True}} if batch.in_order else {}),
     }
 
 

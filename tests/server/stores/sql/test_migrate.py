@@ -1,3 +1,4 @@
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from tidyllm.server.stores.sql.schema import NEWEST, metadata
 
 
 def definitions(path: Path) -> set[str]:
-    """Return how a database defines its tables and indexes; the lines of a table may stand in any order."""
+    """Return how a database defines its tables and indexes; the parts of a table may stand in any order."""
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
-        found = {"\n".join(sorted(line.strip(" \t,") for line in sql.splitlines())) for (sql,) in rows}
+        found = {"\n".join(sorted(filter(None, map(str.strip, re.split(r"[,\n]", sql))))) for (sql,) in rows}
     connection.close()
     return found
 

@@ -18,10 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    false,
     literal_column,
 )
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The migration after which a database looks as this file says."""
 
 metadata = MetaData(
@@ -71,6 +72,7 @@ batch = Table(
     Column("metadata", Text),
     Column("problems", Text),
     Column("output_expires_after_s", BigInteger),
+    Column("in_order", Boolean, nullable=False, server_default=false()),
     Column("output_file_id", String),
     Column("error_file_id", String),
     Column("created_at", BigInteger, nullable=False),

@@ -61,6 +61,7 @@ def _lease(row: RowMapping, owner: RowMapping) -> Lease:
         model=owner["model"],
         project_id=owner["project_id"],
         expires_at=owner["expires_at"],
+        in_order=owner["in_order"],
         remaining=owner["remaining"],
     )
 
@@ -102,7 +103,7 @@ def _owners(connection: Connection, seqs: Collection[int]) -> Mapping[int, RowMa
     if not seqs:
         return {}
     remaining = (batch.c.total - batch.c.completed - batch.c.failed).label("remaining")
-    names = ("seq", "id", "endpoint", "input_blob", "model", "project_id", "expires_at")
+    names = ("seq", "id", "endpoint", "input_blob", "model", "project_id", "expires_at", "in_order")
     question = select(*(batch.c[name] for name in names), remaining).where(batch.c.seq.in_(seqs))
     return {row["seq"]: row for row in connection.execute(question).mappings()}
 
