@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tidyllm.core.auth import Auth
 from tidyllm.core.errors import SettingError
 from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.settings import Settings, load_settings
@@ -88,6 +89,7 @@ def test_models_are_names_or_patterns_and_case_matters() -> None:
         ),
         ("[server]\nupstream_key_env = 'K'\n" + A, r"`upstream_key_env` \(.*leave one of the two out"),
         ("[server]\nupstreams = []\n", r"no setting `upstreams`"),
+        (A.replace("upstream", "upstreams"), r"no table `upstreams` \(.*our.toml\): did you mean `upstream`\?"),
     ],
 )
 def test_a_mistake_is_told_with_file_table_and_field(file: Path, text: str, message: str) -> None:
@@ -101,6 +103,13 @@ def test_one_upstream_from_elsewhere_does_not_go_with_tables(file: Path) -> None
     with pytest.raises(SettingError, match=r"`upstream` \(the environment\)"):
         load(file, A, environ={"TIDYLLM_UPSTREAM": "http://b/v1"})
     assert load(file, A + B, upstream=None).upstream == Settings().upstream
+
+
+def test_an_upstream_whose_table_names_no_key_is_sent_none(file: Path) -> None:
+    # The usual variable may hold the key of another place.
+    (upstream,) = load(file, A, environ={"TIDYLLM_UPSTREAM_KEY": "secret"}).upstreams
+    assert upstream.auth is None
+    assert Settings().upstreams[0].auth == Auth(env="TIDYLLM_UPSTREAM_KEY", required=False)
 
 
 def test_a_base_url_that_holds_a_secret_is_refused_and_not_shown(file: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from tidyllm.core.auth import Auth
 from tidyllm.core.errors import SettingError
 from tidyllm.core.url import checked_base_url
 
@@ -24,14 +25,19 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the endpoint, with its `/v1`."""
     models: Annotated[tuple[Words, ...], msgspec.Meta(min_length=1)] = ("*",)
     """Names of the models it answers; `*` stands for any letters, `?` for one, `[ab]` for one of these."""
-    key_env: Words = "TIDYLLM_UPSTREAM_KEY"
-    """Name of the environment variable that holds its key, if it wants one."""
+    key_env: Words | None = None
+    """Name of the environment variable that holds its key; without it none is sent, as a key is for one place alone."""
     max_concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Requests in flight at most, over all workers: each gets its part."""
     rpm: Rate | None = None
     """Requests a minute at most, over all workers."""
     tpm: Rate | None = None
     """Tokens a minute at most, over all workers."""
+
+    @property
+    def auth(self) -> Auth | None:
+        """Return how its requests are signed; null where no key is sent."""
+        return None if self.key_env is None else Auth(env=self.key_env, required=False)
 
     def takes(self, model: str) -> bool:
         """Return whether it answers requests for a model."""

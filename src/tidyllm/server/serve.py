@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tidyllm.core.auth import Auth
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import SettingError
 from tidyllm.core.url import checked_base_url
@@ -93,7 +92,7 @@ def _check_upstreams(upstreams: Sequence[UpstreamSettings]) -> None:
         if not checked_base_url(upstream.base_url, called=called).endswith("/v1"):
             log.warning("%s, %s, does not end in /v1, as such base URLs do.", called, upstream.base_url)
         try:
-            Keys().sign(Auth(env=upstream.key_env, required=False))  # A key that no header can carry is told now.
+            Keys().sign(upstream.auth)  # A key that no header can carry is told now.
         except SettingError as error:
             raise SettingError(f"The key of the upstream {upstream.name!r}, {upstream.key_env}: {error}") from error
 

@@ -102,6 +102,7 @@ def load_settings(
     if file is not None and not path.exists():
         raise SettingError(f"There is no settings file {file}.")
     document = _document(path) if path.exists() else {}
+    _refuse_mistyped_tables(document, path)
     places = [
         (f"{path}, [server]", _server_table(document, path)),
         ("the environment", _from_environment(environ)),
@@ -126,6 +127,12 @@ def _document(path: Path) -> Mapping[str, object]:
         raise SettingError(f"{path} is not TOML: {error}.") from error
     except OSError as error:
         raise SettingError(f"The settings file cannot be read: {error}.") from error
+
+
+def _refuse_mistyped_tables(document: Mapping[str, object], path: Path) -> None:
+    for name in document.keys() - _TABLES:
+        if nearest := difflib.get_close_matches(name, _TABLES, n=1):
+            raise SettingError(f"There is no table `{name}` ({path}): did you mean `{nearest[0]}`?")
 
 
 def _server_table(document: Mapping[str, object], path: Path) -> Mapping[str, object]:
@@ -168,6 +175,7 @@ def _path(_kind: type, value: object) -> object:
     return Path(value)
 
 
+_TABLES = frozenset({"server", "upstream"})
 _TYPES: Mapping[str, type] = {
     field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "upstreams"
 }

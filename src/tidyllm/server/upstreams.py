@@ -65,5 +65,5 @@ class Upstreams:
         return Way(None, min(waits, default=math.inf))
 
 
-def _place(declared: UpstreamSettings) -> tuple[str, str, str]:
+def _place(declared: UpstreamSettings) -> tuple[str, str, str | None]:
     return declared.name, declared.base_url, declared.key_env

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Coroutine
 from typing import TypeVar
 
-from tidyllm.core.auth import Auth
 from tidyllm.server.blobs.disk import DiskBlobs
 from tidyllm.server.changes import Changes
 from tidyllm.server.declared import UpstreamSettings
@@ -101,7 +100,7 @@ async def _upstreams(life: Life, client: HttpClient) -> Upstreams:
         return Upstream(
             declared,
             sender=client,
-            headers=Keys().sign(Auth(env=declared.key_env, required=False)),
+            headers=Keys().sign(declared.auth),
             clock=clock,
             rng=rng,
             settings=settings,
