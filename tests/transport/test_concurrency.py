@@ -144,6 +144,18 @@ def test_refusals_that_have_nothing_to_do_with_the_load_cost_no_speed(seconds: f
     assert run.goodput(50 * seconds, 100 * seconds + 5) >= 0.85 * 64 / seconds
 
 
+def test_when_a_ceiling_that_held_is_lifted_the_search_begins_anew() -> None:
+    concurrency = Concurrency(now=0.0)
+    concurrency.cap(1, now=0.0)
+    assert concurrency.limit == 1
+    concurrency.cap(4096, now=1.0)
+    assert concurrency.limit == LIMIT_FIRST
+    assert concurrency.found is None
+    concurrency.cap(100, now=1.0)
+    concurrency.cap(4096, now=1.0)
+    assert concurrency.limit == LIMIT_FIRST
+
+
 def test_the_limit_stays_where_there_is_not_enough_to_send() -> None:
     concurrency = Concurrency(now=0.0)
     for second in range(1_000):

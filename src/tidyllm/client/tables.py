@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from tidyllm.core.wire import Lane
-from tidyllm.transport.pace import Seen
+from tidyllm.transport.gate import Seen
 
 _UTC = pl.Datetime("us", "UTC")
 _LIMITS: Mapping[str, pl.DataType] = {

@@ -14,7 +14,7 @@ import msgspec
 from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.transport.fork import refuse_fork
-from tidyllm.transport.pace import Pace
+from tidyllm.transport.gate import Pace
 
 if TYPE_CHECKING:
     from tidyllm.transport.http import HttpClient

@@ -229,9 +229,14 @@ class Concurrency:
 
     def cap(self, most: int, *, now: float) -> None:
         """Never let more be in flight than that, from now on."""
-        if most != self._most:
-            self._most = most
-            self._set(self._found, now=now)
+        if most == self._most:
+            return
+        found = self._found
+        if found >= self._most < most:
+            # It was the ceiling that held, of which nothing is known beyond: the search begins anew.
+            found, self._rise, self._trial = max(found, LIMIT_FIRST), [], None
+        self._most = most
+        self._set(found, now=now)
 
     @property
     def _enough(self) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import random
 from typing import Protocol, TypeVar
 
@@ -12,8 +13,8 @@ from tidyllm.core.clock import Clock, SystemClock
 from tidyllm.core.errors import SettingError, TransportError
 from tidyllm.core.wire import SLEPT, Call, Decoder, Request, Response, Sleep
 from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.gate import Gate, Pace
 from tidyllm.transport.keys import Keys
-from tidyllm.transport.pace import Pace
 from tidyllm.transport.retry import RetryPolicy, delay_s, should_retry
 
 T = TypeVar("T")
@@ -55,6 +56,8 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the limits of those who are asked."""
     watcher: Watcher | None = None
     """Shown the pieces of a streamed answer as they come."""
+    bulk: bool = False
+    """Whether its requests are some of many, which take their turns; see `Gate.enter`."""
     lets_go: bool = False
     """Whether a request is broken off when its call is cancelled: for calls that would save nothing of the answer."""
 
@@ -122,9 +125,14 @@ async def adrive(call: Call[T], transport: Transport) -> T:
     task is cancelled, the request under way is sent to its end and the call is given the answer, to save it; whatever
     it asks for after that is not done. Where the key is missing, `MissingKeyError` is raised and nothing is sent.
     """
-    course = _Course(call, transport)
+    return await adrive_from(call, transport, first=None)
+
+
+async def adrive_from(call: Call[T], transport: Transport, *, first: Request | None) -> T:
+    """Do what `adrive` does, of a call whose first request was taken already, and let in by its gate."""
+    course = _Course(call, transport, entered=first is not None)
     try:
-        wanted = next(call)
+        wanted = next(call) if first is None else first
         while True:
             if isinstance(wanted, Sleep):
                 await transport.clock.sleep(wanted.seconds)
@@ -141,9 +149,11 @@ async def adrive(call: Call[T], transport: Transport) -> T:
 class _Course:
     """One call on its way; knows whether the call is still needed when the driver leaves it."""
 
-    def __init__(self, call: Call[T], transport: Transport) -> None:
+    def __init__(self, call: Call[T], transport: Transport, *, entered: bool) -> None:
         self._call = call
         self._transport = transport
+        self._entered = entered
+        """Whether the next request has been let in by its gate."""
         self._left_behind = False
         self._shown = False
         """Whether pieces of an answer were passed on, so that there can be no second try."""
@@ -159,10 +169,7 @@ class _Course:
         transport = self._transport
         attempt = 1
         while True:
-            await self._hold(request)
-            outcome = await self._attempt(request)
-            if isinstance(outcome, Response):
-                transport.pace.note(request.lane, outcome, now=transport.clock.now())
+            outcome = await self._attempt(request, await self._gate(request))
             if not self._may_repeat or not should_retry(request, outcome, told=self._problem):
                 return outcome
             wait_s = delay_s(
@@ -183,21 +190,29 @@ class _Course:
     def _problem(self) -> bytes | None:
         return None if self._decoder is None else self._decoder.problem
 
-    async def _hold(self, request: Request) -> None:
-        """Wait while the API has said that it takes nothing more."""
-        clock = self._transport.clock
-        wait_s = self._transport.pace.wait_s(request.lane, now=clock.now())
-        if wait_s > 0:
-            _LOG.info("%s takes nothing more for %.1f s.", request.lane, wait_s)
-            await clock.sleep(wait_s)
+    async def _gate(self, request: Request) -> Gate | None:
+        """Return the gate that has let the request in; it is to be left."""
+        gate = gate_of(request, self._transport)
+        if gate is not None and not self._entered:
+            await gate.enter(self._transport.clock, body_bytes=body_bytes(request), bulk=self._transport.bulk)
+        self._entered = False
+        return gate
 
-    async def _attempt(self, request: Request) -> Response | TransportError:
-        headers = self._transport.keys.sign(request.signature)
+    async def _attempt(self, request: Request, gate: Gate | None) -> Response | TransportError:
+        transport = self._transport
+        try:
+            headers = transport.keys.sign(request.signature)
+        except BaseException:
+            if gate is not None:
+                gate.leave(None, transport.clock)
+            raise
         request = msgspec.structs.replace(request, lets_go=self._transport.lets_go)
         if request.decoder is not None:
             self._decoder = request.decoder()
             request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))
         sending = asyncio.ensure_future(self._transport.sender.send(request, headers))
+        if gate is not None:
+            sending.add_done_callback(partial(_leave, gate=gate, clock=transport.clock))
         try:
             return await asyncio.shield(sending)
         except TransportError as error:
@@ -234,6 +249,24 @@ class _Course:
             _LOG.debug("A call that was cancelled failed: %s", error)
         finally:
             self._call.close()
+
+
+def gate_of(request: Request, transport: Transport) -> Gate | None:
+    """Return where a request waits for its turn; nowhere where it counts against no limits."""
+    if request.lane is None:
+        return None
+    key = transport.keys.told_apart(request.signature)
+    return transport.pace.gate(request.lane, key=key, clock=transport.clock)
+
+
+def body_bytes(request: Request) -> int:
+    """Return how long the body of a request is, where that is known at once."""
+    return len(request.body) if isinstance(request.body, bytes) else 0
+
+
+def _leave(sending: asyncio.Future[Response], *, gate: Gate, clock: Clock) -> None:
+    answer = None if sending.cancelled() or sending.exception() is not None else sending.result()
+    gate.leave(answer, clock, seconds=0.0 if answer is None else answer.seconds)
 
 
 def _resume(call: Call[T], outcome: Response | BaseException) -> Request | Sleep:

@@ -34,6 +34,10 @@ class Keys:
             raise MissingKeyError("The API key that was given is empty.")
         raise MissingKeyError(f"No API key: set the environment variable {auth.env}, or give api_key=.")
 
+    def told_apart(self, auth: Auth | None) -> object:
+        """Return what tells this key from others: itself, or the function that gives a fresh one each time."""
+        return self._given if callable(self._given) else self.sign(auth)
+
     def _found(self, auth: Auth) -> str:
         found = (self._environment.get(name, "") for name in (auth.env, *auth.env_also))
         return next(filter(None, found), "")

@@ -2,14 +2,13 @@
 
 import heapq
 import math
-import threading
 
 import msgspec
 
 from tidyllm.core.problem import read_problem
-from tidyllm.core.rate_limit import RateLimit, read_rate_limit
+from tidyllm.core.rate_limit import read_rate_limit
 from tidyllm.core.retry_after import retry_after_s
-from tidyllm.core.wire import Lane, Response
+from tidyllm.core.wire import Response
 from tidyllm.transport.concurrency import LIMIT_MAX, Concurrency
 
 PAUSE_MAX_S = 120.0
@@ -133,6 +132,10 @@ class LanePace:
             heapq.heappop(self._resting)
         if self.concurrency.in_flight + len(self._resting) >= self.concurrency.limit:
             return self._resting[0] - now if self._resting else math.inf
+        return self.rate_wait_s(now=now, tokens=tokens)
+
+    def rate_wait_s(self, *, now: float, tokens: float = 0.0) -> float:
+        """Return the same for a request that goes however many are under way."""
         if self._free and now >= self._quiet_from:
             return 0.0
         wait_s = max(self.pause_s(now=now), *self._rate_waits(now, tokens))
@@ -201,65 +204,6 @@ class LanePace:
         if self._tokens is not None:
             waits.append(self._tokens.wait_s(tokens, now=now))
         return tuple(waits)
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What an API last said of its limits."""
-
-    limit: RateLimit
-    at: float
-    """When, in seconds since 1970 UTC."""
-
-
-class Pace:
-    """What the client knows of the limits of each lane; one for all calls of a process, from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: dict[Lane, Seen] = {}
-        self._until: dict[Lane, float] = {}
-
-    @property
-    def seen(self) -> dict[Lane, Seen]:
-        """Return what each lane last told."""
-        with self._lock:
-            return dict(self._seen)
-
-    def wait_s(self, lane: Lane | None, *, now: float) -> float:
-        """Return how long a request of that lane should wait before it is sent, in seconds; `now` is since 1970."""
-        with self._lock:
-            left_s = 0.0 if lane is None else self._until.get(lane, now) - now
-        # No longer than the longest pause, should the clock have been set back meanwhile.
-        return min(max(left_s, 0.0), PAUSE_MAX_S)
-
-    def note(self, lane: Lane | None, answer: Response, *, now: float) -> None:
-        """Take in what an answer says of limits."""
-        if lane is None:
-            return
-        limit = read_rate_limit(answer.headers, now=now)
-        pause_s = _pause_s(answer, limit, now=now)
-        with self._lock:
-            if limit is not None:
-                self._seen[lane] = Seen(limit, now)
-            if 0 < pause_s <= PAUSE_MAX_S:
-                self._until[lane] = max(self._until.get(lane, 0.0), now + pause_s)
-
-
-def _pause_s(answer: Response, limit: RateLimit | None, *, now: float) -> float:
-    """Return how long nothing more is taken."""
-    if answer.status in OVERLOADED:
-        return asked_s(answer, wall=now) or 0.0
-    if limit is None:
-        return 0.0
-    waits = [
-        reset_s
-        for remaining, reset_s in (
-            (limit.requests_remaining, limit.requests_reset_s),
-            (limit.tokens_remaining, limit.tokens_reset_s),
-        )
-        if remaining == 0 and reset_s is not None
-    ]
-    return max(waits, default=0.0)
 
 
 def asked_s(answer: Response, *, wall: float) -> float | None:
