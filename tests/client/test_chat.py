@@ -12,7 +12,6 @@ import pytest
 
 from tests.transport.scripted import Wire, served_aside
 from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, using
-from tidyllm.client.chat import IN_FLIGHT_MAX
 from tidyllm.client.preview import Preview
 from tidyllm.core.errors import (
     ApiError,
@@ -26,6 +25,7 @@ from tidyllm.core.message import AssistantTurn, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Request, Response
 from tidyllm.testing import Player, play, simulated_model
+from tidyllm.transport.concurrency import LIMIT_FIRST
 from tidyllm.transport.drive import Transport
 from tidyllm.transport.keys import Keys
 from tidyllm.transport.retry import RetryPolicy
@@ -179,12 +179,12 @@ def test_a_list_is_answered_in_its_order_and_at_the_same_time() -> None:
 
 
 def test_a_long_list_is_answered_some_at_a_time() -> None:
-    shouter = Shouter(waits_for=IN_FLIGHT_MAX)
-    texts = [f"text {number}" for number in range(3 * IN_FLIGHT_MAX)]
+    shouter = Shouter(waits_for=LIMIT_FIRST)
+    texts = [f"text {number}" for number in range(3 * LIMIT_FIRST)]
     with using(shouter):
         talks = chat(texts, local("m"))
     assert [talk.reply() for talk in talks] == [text.upper() for text in texts]
-    assert shouter.in_flight_max == IN_FLIGHT_MAX
+    assert shouter.in_flight_max == LIMIT_FIRST
 
 
 def test_a_failure_in_a_list_is_told_after_all_are_done_and_costs_no_answer() -> None:
@@ -218,7 +218,7 @@ def test_ctrl_c_in_a_list_keeps_what_has_come() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with served_aside(answer) as server, pytest.raises(KeyboardInterrupt) as caught:
-        chat(["a"] * IN_FLIGHT_MAX + ["wait"], local("m", base_url=server.url))
+        chat(["a"] * LIMIT_FIRST + ["wait"], local("m", base_url=server.url))
     *answered, waited = caught.value.results  # type: ignore[attr-defined]
     # The last one was only sent when another had been answered.
     assert waited is None

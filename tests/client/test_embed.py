@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 
 from tidyllm import aembed, chat, embed, local, openai, using
-from tidyllm.client.embed import IN_FLIGHT_MAX
 from tidyllm.client.preview import Preview
 from tidyllm.core.errors import BadRequestError, PartlyFailedError, SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.providers.voyage import voyage
+from tidyllm.transport.concurrency import LIMIT_FIRST
 
 SCHEMA = {"input": pl.String(), "embeddings": pl.Array(pl.Float32, 2)}
 REQUEST_BYTES_MAX = EmbeddingsApi().bytes_max
@@ -68,12 +68,12 @@ def test_a_single_text_is_a_table_of_one_row() -> None:
 
 
 def test_a_long_list_is_asked_in_several_requests_and_joined_in_its_order() -> None:
-    measurer = Measurer(waits_for=IN_FLIGHT_MAX)
-    texts = ["x" * (number % 7 + 1) for number in range(2 * IN_FLIGHT_MAX * 1000 + 1)]
+    measurer = Measurer(waits_for=LIMIT_FIRST)
+    texts = ["x" * (number % 7 + 1) for number in range(2 * LIMIT_FIRST * 1000 + 1)]
     with using(measurer):
         table = embed(texts, voyage())
-    assert [len(part) for part in measurer.asked] == [1000] * 2 * IN_FLIGHT_MAX + [1]
-    assert measurer.in_flight_max == IN_FLIGHT_MAX
+    assert [len(part) for part in measurer.asked] == [1000] * 2 * LIMIT_FIRST + [1]
+    assert measurer.in_flight_max == LIMIT_FIRST
     assert table["input"].to_list() == texts
     assert table["embeddings"].arr.first().to_list() == [len(text) for text in texts]
 

@@ -23,7 +23,8 @@ CALL = """if True:
     from tidyllm.core.errors import SettingError
     from tidyllm.core.wire import Request
     from tidyllm.transport.background import BACKGROUND
-    from tidyllm.transport.drive import Transport, adrive, drive, drive_all
+    from tidyllm.transport.drive import Transport, adrive, drive
+    from tidyllm.transport.many import drive_all
 
     def call():
         return (yield Request(method="POST", url=sys.argv[1], body=b"{}")).body
@@ -119,7 +120,7 @@ def test_close_waits_for_what_is_in_flight_and_then_breaks_it_off() -> None:
             assert future.cancelled() is not ends
 
 
-@pytest.mark.parametrize("verb", ["drive(call(), transport)", "drive_all([call()], transport, in_flight=2)"])
+@pytest.mark.parametrize("verb", ["drive(call(), transport)", "drive_all([call()], transport)"])
 @pytest.mark.parametrize("loaded", ["pass", "import polars"])
 def test_ctrl_c_ends_the_wait_at_once_and_the_exchange_is_finished(verb: str, loaded: str) -> None:
     # Polars handles the signal itself, and a wait without end was deaf from then on: until the batch had ended.
@@ -241,7 +242,7 @@ def test_fork_before_the_first_request_does_no_harm() -> None:
 EXITS = {
     "sync": "drive(call(), transport)",
     "async": "import asyncio; asyncio.run(adrive(call(), transport))",
-    "many": "drive_all([call() for _ in range(20)], transport, in_flight=20)",
+    "many": "drive_all([call() for _ in range(20)], transport)",
 }
 EXITS_EACH = int(os.environ.get("TIDYLLM_EXITS", "12"))
 """How often each way of leaving is tried; the decision's page says what larger numbers gave."""

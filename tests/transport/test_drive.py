@@ -8,11 +8,11 @@ import pytest
 
 from tests.transport.scripted import DEADLINE_S, say_hello, served_aside
 from tidyllm.core.auth import Auth
-from tidyllm.core.errors import AnswerTimeoutError, ConnectError, MissingKeyError, SettingError, TransportError
+from tidyllm.core.errors import AnswerTimeoutError, ConnectError, MissingKeyError, TransportError
 from tidyllm.core.wire import SLEPT, Call, Repeat, Request, Response, Sleep
 from tidyllm.testing import ManualClock
 from tidyllm.transport.background import Background
-from tidyllm.transport.drive import Sender, Transport, adrive, adrive_all, drive, drive_all
+from tidyllm.transport.drive import Sender, Transport, adrive, drive
 from tidyllm.transport.keys import Keys
 from tidyllm.transport.retry import RetryPolicy
 
@@ -248,81 +248,6 @@ def test_call_cancelled_in_a_pause_is_closed() -> None:
     asyncio.run(main())
 
 
-def test_many_calls_give_their_results_in_order_and_failures_in_place() -> None:
-    def call(number: int) -> Call[int]:
-        answer = yield Request(method="POST", url="http://model/v1", body=b"%d" % number)
-        if number == 3:
-            raise ZeroDivisionError("three")
-        return int(answer.body)
-
-    results = asyncio.run(adrive_all((call(n) for n in range(10)), transport(Script()), in_flight=4))
-    assert [r for r in results if not isinstance(r, Exception)] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert isinstance(results[3], ZeroDivisionError)
-
-
-def test_no_more_calls_than_asked_for_are_in_flight() -> None:
-    async def main() -> None:
-        gate, taken = Gate(), 0
-
-        def calls() -> Generator[Call[bytes], None, None]:
-            nonlocal taken
-            for _ in range(10):
-                taken += 1
-                yield call_once()
-
-        running = asyncio.create_task(adrive_all(calls(), transport(gate), in_flight=3))
-        await eventually(lambda: gate.waiting == 3)
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert (gate.waiting, taken) == (3, 3)
-        gate.open.set()
-        assert await running == [b"late"] * 10
-
-    asyncio.run(main())
-
-
-def test_cancelled_many_begin_nothing_more() -> None:
-    async def main() -> None:
-        gate, begun = Gate(), list[bytes]()
-        calls = [saving(begun) for _ in range(9)]
-        running = asyncio.create_task(adrive_all(calls, transport(gate), in_flight=2))
-        await eventually(lambda: gate.waiting == 2)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        gate.open.set()
-        await eventually(lambda: len(begun) == 4)
-        assert (sorted(begun), gate.waiting) == ([b"closed", b"closed", b"late", b"late"], 2)
-
-    asyncio.run(main())
-
-
-def test_failure_to_name_the_next_call_is_raised() -> None:
-    def calls() -> Generator[Call[bytes], None, None]:
-        yield call_once()
-        raise ZeroDivisionError("rows")
-
-    with pytest.raises(ZeroDivisionError, match="rows"):
-        asyncio.run(adrive_all(calls(), transport(Script()), in_flight=2))
-
-
-def test_none_in_flight_is_a_wrong_setting() -> None:
-    with pytest.raises(SettingError, match="at least 1"):
-        asyncio.run(adrive_all([], transport(Script()), in_flight=0))
-
-
-def test_two_thousand_calls_run_at_once() -> None:
-    async def main() -> None:
-        gate = Gate()
-        calls = [call_once() for _ in range(2000)]
-        running = asyncio.create_task(adrive_all(calls, transport(gate), in_flight=2000))
-        await eventually(lambda: gate.waiting == 2000)
-        gate.open.set()
-        assert await running == [b"late"] * 2000
-
-    asyncio.run(main())
-
-
 def test_sync_verbs_work_in_a_script_and_inside_a_running_loop() -> None:
     with served_aside(say_hello) as server:
         background = Background()
@@ -335,8 +260,6 @@ def test_sync_verbs_work_in_a_script_and_inside_a_running_loop() -> None:
         assert drive(call_once(request), ready) == b"hello"
         assert asyncio.run(inside()) == b"hello"
         assert asyncio.run(adrive(call_once(request), ready)) == b"hello"
-        assert drive_all([call_once(request)] * 0, ready, in_flight=1) == []
-        assert drive_all([call_once(request) for _ in range(5)], ready, in_flight=2) == [b"hello"] * 5
         background.close()
 
 

@@ -19,15 +19,13 @@ from tidyllm.core.wire import Call
 from tidyllm.dialect import Site
 from tidyllm.dialects.asking import Asked, Asker, ask
 from tidyllm.provider import Model, resolve_model
-from tidyllm.transport.drive import adrive_all, drive_all
+from tidyllm.transport.many import adrive_all, drive_all
 
 if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame
 
 _SAID = "What is said"
-IN_FLIGHT_MAX = 16
-"""Conversations of one list that wait for their answers at the same time."""
 
 
 class LLMMessage(Conversation, frozen=True):
@@ -167,7 +165,7 @@ def chat(
         previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
     calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(drive_all(calls, transport_for(asked, lets_go=True), in_flight=IN_FLIGHT_MAX))
+    answered = _unless_failed(drive_all(calls, transport_for(asked, lets_go=True)))
     return answered if isinstance(data, list) else answered[0]
 
 
@@ -189,7 +187,7 @@ async def achat(
         previews = planned(talks, asked, how=ask)
         return previews if isinstance(data, list) else previews[0]
     calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(await adrive_all(calls, transport_for(asked, lets_go=True), in_flight=IN_FLIGHT_MAX))
+    answered = _unless_failed(await adrive_all(calls, transport_for(asked, lets_go=True)))
     return answered if isinstance(data, list) else answered[0]
 
 

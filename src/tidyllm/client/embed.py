@@ -15,13 +15,10 @@ from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
 from tidyllm.dialect import EmbedDialect, Site
 from tidyllm.provider import Model, resolve_model
-from tidyllm.transport.drive import adrive_all, drive_all
+from tidyllm.transport.many import adrive_all, drive_all
 
 if TYPE_CHECKING:
     import polars as pl
-
-IN_FLIGHT_MAX = 16
-"""Requests for one list that wait for their answers at the same time."""
 
 
 @overload
@@ -50,7 +47,7 @@ def embed(
         previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
     calls, transport = order.calls(order.model.site), transport_for(order.model, lets_go=True)
-    return _frame(order, drive_all(calls, transport, in_flight=IN_FLIGHT_MAX))
+    return _frame(order, drive_all(calls, transport))
 
 
 @overload
@@ -70,7 +67,7 @@ async def aembed(
         previews = [preview(call) for call in order.calls(shown(order.model).site)]
         return previews if isinstance(texts, list) else previews[0]
     calls, transport = order.calls(order.model.site), transport_for(order.model, lets_go=True)
-    results = await adrive_all(calls, transport, in_flight=IN_FLIGHT_MAX)
+    results = await adrive_all(calls, transport)
     return await asyncio.to_thread(_frame, order, results)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from random import random
 from typing import Protocol, TypeVar
@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from tidyllm.core.clock import Clock, SystemClock
-from tidyllm.core.errors import SettingError, TransportError
+from tidyllm.core.errors import TransportError
 from tidyllm.core.wire import SLEPT, Call, Decoder, Request, Response, Sleep
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.gate import Gate, Pace
@@ -68,54 +68,6 @@ def drive(call: Call[T], transport: Transport) -> T:
     Ctrl-C ends the wait at once. The request that is under way is not broken off, and the call still gets its answer.
     """
     return BACKGROUND.run(adrive(call, transport))
-
-
-def drive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
-    """Return what `adrive_all` does, as `drive` does.
-
-    KeyboardInterrupt has what had come until then in its attribute `results`, with None for what had not.
-    """
-    waiting = list(calls)
-    results: dict[int, T | Exception] = {}
-    try:
-        return BACKGROUND.run(_all(waiting, transport, in_flight=in_flight, results=results))
-    except KeyboardInterrupt as stop:
-        stop.results = [results.get(number) for number in range(len(waiting))]  # type: ignore[attr-defined]
-        stop.add_note(f"{len(results)} of {len(waiting)} had ended: they are in the exception's `results`.")
-        raise
-
-
-async def adrive_all(calls: Iterable[Call[T]], transport: Transport, *, in_flight: int) -> list[T | Exception]:
-    """Return the results of the calls, in their order; a call that failed is its exception.
-
-    At most `in_flight` calls run at a time; each is taken from `calls` when there is room for it.
-    """
-    return await _all(calls, transport, in_flight=in_flight, results={})
-
-
-async def _all(
-    calls: Iterable[Call[T]], transport: Transport, *, in_flight: int, results: dict[int, T | Exception]
-) -> list[T | Exception]:
-    """Do what `adrive_all` does; `results` fills with what has come."""
-    if in_flight < 1:
-        raise SettingError(f"in_flight is {in_flight}; it must be at least 1.")
-    waiting = enumerate(calls)
-
-    async def work() -> None:
-        for index, call in waiting:
-            try:
-                results[index] = await adrive(call, transport)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one row must not cost the others
-                results[index] = error
-
-    workers = [asyncio.create_task(work()) for _ in range(in_flight)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-    return [results[index] for index in range(len(results))]
 
 
 async def adrive(call: Call[T], transport: Transport) -> T:
