@@ -18,6 +18,8 @@ from tidyllm.server.thread import StoreThread
 from tidyllm.server.verdict import Result
 from tidyllm.testing import ManualClock
 
+DEADLINE_S = 20
+
 
 def never() -> Store:
     raise AssertionError("These tests do not come to the database.")
@@ -120,6 +122,30 @@ def test_too_many_answers_that_are_not_durable_are_followed_by_no_more(ledger: L
         ledger.write()
         assert held.batch.journal.writable
         assert not ledger.open
+
+    asyncio.run(scenario())
+
+
+def test_returns_that_no_answer_follows_do_not_end_the_sending(ledger: Ledger) -> None:
+    # Found by reading: only journals with answers were synced, so that of a model that was refused for hours, beside
+    # one that was answered, the returns piled up until nothing more was sent, for ever.
+    async def scenario() -> None:
+        held = await hold(ledger)
+        batch = ledger.batches["batch_1"]
+        batch.journal.append(bytes(Settings().unsynced_bytes_max))
+        ledger.returned(held, 1)
+        ledger.write()
+        assert not ledger.open
+        opened = asyncio.Event()
+        committing = asyncio.create_task(ledger.commit(opened=opened.set))
+        clock = ledger._clock
+        assert isinstance(clock, ManualClock)
+        await asyncio.to_thread(clock.wait_for_sleepers, 1)
+        clock.advance(1)
+        async with asyncio.timeout(DEADLINE_S):
+            await opened.wait()
+        assert batch.journal.unsynced_bytes == 0
+        committing.cancel()
 
     asyncio.run(scenario())
 

@@ -175,7 +175,7 @@ class Ledger:
         dirty, self._dirty = self._dirty, set()
         reports = [held.report() for held in dirty]
         journals = {held.batch.journal for held in dirty}
-        journals |= {batch.journal for batch in self.batches.values() if not batch.journal.writable}
+        journals |= {batch.journal for batch in self.batches.values() if not self._is_well(batch.journal)}
         began = self._clock.monotonic()
         try:
             await asyncio.to_thread(_sync_all, journals)
