@@ -1,5 +1,6 @@
 """One process of the server by itself, without the `serve` that starts it."""
 
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import IO
 import pytest
 
 from tidyllm.core.disk import LocalDisk
+from tidyllm.server.child import OPEN_FILES, READY
 from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.places import make_folders
 from tidyllm.server.process import Orders, Role, encode_orders, encode_upstreams
@@ -35,6 +37,24 @@ def test_a_process_whose_parent_is_gone_before_it_is_ready_ends_in_good_order(tm
         said = process.stderr.read().decode()
         assert process.wait(DEADLINE_S) == 0, said
     assert "Traceback" not in said
+
+
+def test_a_process_may_have_more_files_open_than_systems_allow_unless_asked(tmp_path: Path) -> None:
+    # Found with 1,500 small batches and no upstream: each has a journal, and the limit is 1024 on most machines.
+    make_folders(tmp_path, LocalDisk())
+    migrate(tmp_path)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    command = ["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh", sys.executable, "-m", "tidyllm.server.child"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(orders_for(tmp_path))
+        process.stdin.flush()
+        assert process.stdout.readline() == READY
+        soft = int(Path(f"/proc/{process.pid}/limits").read_text().partition("Max open files")[2].split()[0])
+        process.stdin.close()
+        assert process.wait(DEADLINE_S) == 0
+    assert soft == (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard))
 
 
 @pytest.fixture
