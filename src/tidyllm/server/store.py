@@ -133,8 +133,11 @@ class Store(Protocol):
         """
         ...
 
-    def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
-        """Lease up to `limit` queued shards of batches in progress, but of those named in `leaving`.
+    def claim_shards(
+        self, worker_id: str, *, limit: int, leaving: Collection[str] = (), crowded: Collection[str] = ()
+    ) -> list[Lease]:
+        """Lease up to `limit` queued shards of batches in progress, but of those named in `leaving`, and of the models
+        named in `crowded` only of batches of which the worker holds shards already.
 
         First one shard of each batch, the oldest batch first; then a second one of each, and so on. Of each batch they
         are taken in input order.

@@ -5,9 +5,10 @@ import contextlib
 
 import pytest
 
-from tests.server.loops.conftest import House, Killed
+from tests.server.loops.conftest import DEADLINE_S, House, Killed
 from tidyllm.core.batch import BatchStatus
 from tidyllm.journal import Kind, first_answers
+from tidyllm.server.loops.worker import BATCHES_MAX, STOCK_MIN
 from tidyllm.server.places import batch_journals, worker_lock
 from tidyllm.server.store import DEFAULT_PROJECT
 from tidyllm.testing import SimulatedModel
@@ -176,3 +177,32 @@ def test_a_batch_that_cannot_be_read_holds_up_no_other(house: House, model: Simu
 
     asyncio.run(scenario())
     assert model.witness.counts().received == 20
+
+
+def test_of_very_many_batches_as_many_are_held_as_keep_the_upstream_busy_and_all_of_them_end(
+    house: House, model: SimulatedModel
+) -> None:
+    # Found with an upstream that was away: each batch that came was held, with a journal and its lines, until files or
+    # memory ran out. Then none could end any more.
+    batches, lines = BATCHES_MAX + 24, STOCK_MIN // BATCHES_MAX + 1
+
+    async def scenario() -> None:
+        for number in range(batches):
+            await house.start(lines, batch_id=f"batch_{number}")
+        model.hold()
+        async with house.worker() as worker:
+            await asyncio.to_thread(model.witness.wait, received=8)
+            async with asyncio.timeout(DEADLINE_S):
+                while len(worker._ledger.batches) < BATCHES_MAX:  # noqa: ASYNC110 - a worker sets no event for that
+                    await asyncio.sleep(0.005)
+            await worker._look_around()
+            assert len(worker._ledger.batches) < batches
+            model.release()
+            await house.until(lambda batch: batch.counts.completed == lines, f"batch_{batches - 1}")
+            async with asyncio.timeout(DEADLINE_S):
+                while worker._ledger.batches:  # noqa: ASYNC110 - a worker sets no event for that
+                    await asyncio.sleep(0.005)
+        assert await house.ask(lambda store: store.finalize_batches(now=house.now)) == batches
+
+    asyncio.run(scenario())
+    assert model.witness.counts().received == batches * lines

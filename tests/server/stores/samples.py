@@ -63,10 +63,10 @@ def add_a_batch(store: Store, batch_id: str, *, created_at: int = NOW) -> None:
     store.add_batch(a_batch(batch_id, created_at=created_at))
 
 
-def start_a_batch(store: Store, batch_id: str, *, shards: int = 3) -> None:
+def start_a_batch(store: Store, batch_id: str, *, shards: int = 3, model: str = "model-1") -> None:
     """Put a batch in progress."""
     add_a_batch(store, batch_id)
-    assert store.start_batch(batch_id, model="model-1", shards=shards_of(shards), now=NOW + 1)
+    assert store.start_batch(batch_id, model=model, shards=shards_of(shards), now=NOW + 1)
 
 
 def a_report(lease: Lease, *, completed: int = 0, failed: int = 0, done: bool = False) -> ShardReport:

@@ -83,6 +83,15 @@ def test_batches_that_are_to_be_left_are_not_claimed_from(store: Store) -> None:
     assert found == [("batch_2", 0), ("batch_2", 1)]
 
 
+def test_of_a_crowded_model_no_other_batch_is_begun(store: Store) -> None:
+    for number in (1, 2, 3):
+        start_a_batch(store, f"batch_{number}", model="other" if number == 3 else "model-1")
+    assert places(store.claim_shards("w1", limit=1)) == [("batch_1", 0)]
+    assert places(store.claim_shards("w2", limit=9, leaving={"batch_1", "batch_3"}, crowded={"model-1"})) == []
+    found = places(store.claim_shards("w1", limit=9, crowded={"model-1"}))
+    assert found == [("batch_1", 1), ("batch_3", 0), ("batch_1", 2), ("batch_3", 1), ("batch_3", 2)]
+
+
 def test_no_shards_wanted_are_none(store: Store) -> None:
     start_a_batch(store, "batch_1")
     assert store.claim_shards("w1", limit=0) == []

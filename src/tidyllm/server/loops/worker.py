@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -26,6 +27,7 @@ from tidyllm.server.on_disk import on_disk
 from tidyllm.server.patience import RETRY_S, PutOff, patiently
 from tidyllm.server.records import SHARD_REQUESTS_MAX, Lease
 from tidyllm.server.settings import Settings
+from tidyllm.server.store import Store
 from tidyllm.server.thread import StoreThread
 from tidyllm.server.upstream import Flight, Upstream
 from tidyllm.server.upstreams import Upstreams, Way
@@ -43,6 +45,10 @@ STOCK_S = 0.5
 """For upstreams that are fast, as many as they take in that time."""
 WAITING_BYTES_MAX = 64 * MIB
 """Of lines that wait; beyond it only batches of which none wait are leased from."""
+BATCHES_MAX = 256
+"""Batches of one model that are held at the same time, if lines enough of it wait: each has a file and an account."""
+BATCHES_FULL = 16
+"""With so many bytes waiting, that many: the next line of each may be long."""
 
 
 class Worker:
@@ -107,13 +113,13 @@ class Worker:
         while True:
             waits = await patiently(self._look_around, what="Leasing", clock=self._clock)
             with contextlib.suppress(TimeoutError):
-                # What waits for the disk is told by no change of the database.
+                # What waits for the disk, or for others to end, is told by no change of the database.
                 async with asyncio.timeout(RETRY_S if waits else None):
                     await self._changed.wait()
             self._changed.clear()
 
     async def _look_around(self) -> bool:
-        """Stop what is to stop, then lease what can be sent soon; return whether something waits for the disk."""
+        """Stop what is to stop, then lease what can be sent soon; return whether something waits that could be."""
         worker_id = self._ledger.worker_id
         if worker_id not in await self._store.run(lambda store: store.live_workers()):
             log.error("This worker was taken for dead, as its lock file is gone: it ends, and another begins.")
@@ -133,18 +139,36 @@ class Worker:
         while not self._stopping.is_set():
             if not self._ledger.has_room():
                 return True
-            leaving = self._leaving()
-            leases = await self._store.run(lambda store: store.claim_shards(worker_id, limit=limit, leaving=leaving))  # noqa: B023
+            claim = partial(self._claim, limit=limit, leaving=self._leaving(), crowded=self._crowded())
+            leases = await self._store.run(claim)
             await self._take(leases)
             if not leases:
                 break
         self._stirred.set()
-        return bool(self._unread)
+        return bool(self._unread or self._crowded())
+
+    def _claim(self, store: Store, *, limit: int, leaving: frozenset[str], crowded: frozenset[str]) -> Sequence[Lease]:
+        return store.claim_shards(self._ledger.worker_id, limit=limit, leaving=leaving, crowded=crowded)
+
+    @property
+    def _full(self) -> bool:
+        return self._dispatcher.bytes_waiting > WAITING_BYTES_MAX
 
     def _leaving(self) -> frozenset[str]:
         """Return the batches of which nothing more is to be leased now."""
-        full = self._dispatcher.bytes_waiting > WAITING_BYTES_MAX
-        return frozenset(self._unread) | self._dispatcher.stocked(1 if full else self._dispatcher.stock)
+        return frozenset(self._unread) | self._dispatcher.stocked(1 if self._full else self._dispatcher.stock)
+
+    def _crowded(self) -> frozenset[str]:
+        """Return the models of which no more batches are to be begun: as long as they cannot be asked, none end."""
+        batches: Counter[str] = Counter()
+        lines: Counter[str] = Counter()
+        for batch in self._ledger.batches.values():
+            batches[batch.model] += 1
+            lines[batch.model] += sum(held.waiting for held in batch.shards.values())
+        if self._full:
+            return frozenset(model for model, held in batches.items() if held >= BATCHES_FULL)
+        enough = self._dispatcher.stock
+        return frozenset(model for model, held in batches.items() if held >= BATCHES_MAX and lines[model] >= enough)
 
     async def _take(self, leases: Sequence[Lease]) -> None:
         """Queue the lines of leases that no earlier worker has had answered."""

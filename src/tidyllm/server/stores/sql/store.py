@@ -175,10 +175,12 @@ class SqlStore:
             upstreams.forget_dead(connection)
             return shards.requeue(connection, worker_id)
 
-    def claim_shards(self, worker_id: str, *, limit: int, leaving: Collection[str] = ()) -> list[Lease]:
+    def claim_shards(
+        self, worker_id: str, *, limit: int, leaving: Collection[str] = (), crowded: Collection[str] = ()
+    ) -> list[Lease]:
         """See `Store`; a worker that is buried or unknown gets none."""
         with transaction(self._writing) as connection:
-            return shards.claim(connection, worker_id, limit=limit, leaving=leaving)
+            return shards.claim(connection, worker_id, limit=limit, leaving=leaving, crowded=crowded)
 
     def release_shards(self, worker_id: str, reports: Sequence[ShardReport]) -> None:
         """See `Store`; a shard whose report says `done` is done."""

@@ -5,7 +5,21 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from tidyllm.core.batch import BatchStatus, BatchUsage
 from tidyllm.server.records import Lease, Shard, ShardReport
@@ -30,11 +44,16 @@ def of_batch(connection: Connection, batch_id: str) -> list[Shard]:
     return [Shard(**row) for row in connection.execute(question).mappings()]
 
 
-def claim(connection: Connection, worker_id: str, *, limit: int, leaving: Collection[str]) -> list[Lease]:
+def claim(
+    connection: Connection, worker_id: str, *, limit: int, leaving: Collection[str], crowded: Collection[str]
+) -> list[Lease]:
     """Lease queued shards to a live worker: the first of each batch in progress, the oldest first, then the second."""
+    wanted: ColumnElement[bool] = batch.c.id.not_in(leaving)
+    if crowded:
+        wanted = and_(wanted, or_(batch.c.model.not_in(crowded), batch.c.seq.in_(_held_by(worker_id))))
     lease = (
         update(shard)
-        .where(tuple_(shard.c.batch_seq, shard.c.number).in_(_next_in_line(limit, leaving)))
+        .where(tuple_(shard.c.batch_seq, shard.c.number).in_(_next_in_line(limit, wanted)))
         # A worker that was declared dead gets nothing: nobody would put it back.
         .where(exists().where(worker.c.id == worker_id, worker_live))
         .values(state=ShardState.LEASED.value, worker_id=worker_id, epoch=shard.c.epoch + 1)
@@ -66,12 +85,18 @@ def _lease(row: RowMapping, owner: RowMapping) -> Lease:
     )
 
 
-def _next_in_line(limit: int, leaving: Collection[str]) -> Select[tuple[int, int]]:
-    """Return the question which shards are next; it sorts those of `limit` batches at most, however many there are."""
+def _held_by(worker_id: str) -> Select[tuple[int]]:
+    return select(shard.c.batch_seq).where(shard.c.worker_id == worker_id)
+
+
+def _next_in_line(limit: int, wanted: ColumnElement[bool]) -> Select[tuple[int, int]]:
+    """Return the question which shards of the wanted batches are next; it sorts those of `limit` of them at most,
+    however many there are.
+    """
     queued = shard.c.state == ShardState.QUEUED.value
     waiting = (
         select(batch.c.seq)
-        .where(batch_open, batch.c.status == BatchStatus.IN_PROGRESS.value, batch.c.id.not_in(leaving))
+        .where(batch_open, batch.c.status == BatchStatus.IN_PROGRESS.value, wanted)
         .where(select(shard.c.number).where(shard.c.batch_seq == batch.c.seq, shard_open, queued).exists())
         .order_by(batch.c.seq)
         .limit(limit)
