@@ -1,11 +1,10 @@
 """Whether an upstream can be asked, by what came of asking it."""
 
-import math
-
 from tidyllm.server.health import (
     OUTAGE_MAX_S,
     PAUSED_PROBE_S,
     PROBE_MAX_S,
+    PROBE_PATIENCE_S,
     WINDOW_MIN,
     Health,
     State,
@@ -40,13 +39,27 @@ def test_one_request_at_a_time_is_let_through_later_and_later() -> None:
     for _ in range(9):
         gaps.append(health.wait_s(now=now))
         now += gaps[-1]
-        assert health.began()
-        assert health.wait_s(now=now) == math.inf
+        assert health.began(now=now)
+        assert health.wait_s(now=now) == PROBE_PATIENCE_S
         health.probed(now=now)
         health.fell(State.DOWN, "refused", now=now)
     assert gaps == [0.5, 1, 2, 4, 8, 16, PROBE_MAX_S, PROBE_MAX_S, PROBE_MAX_S]
     health.answered()
-    assert (health.wait_s(now=now), health.began(), health.reason) == (0, False, None)
+    assert (health.wait_s(now=now), health.began(now=now), health.reason) == (0, False, None)
+
+
+def test_a_request_that_is_never_answered_does_not_keep_the_next_one_from_finding_out() -> None:
+    # Found by reading: one that hung kept everything waiting for as long as a request may take, ten minutes.
+    health = Health()
+    health.fell(State.DOWN, "refused", now=0)
+    assert health.began(now=1)
+    health.fell(State.DOWN, "refused", now=2)  # So failed one that had been sent before.
+    assert health.wait_s(now=2) == PROBE_PATIENCE_S - 1
+    assert health.wait_s(now=1 + PROBE_PATIENCE_S) == 0
+    assert health.began(now=1 + PROBE_PATIENCE_S)
+    health.answered()
+    health.probed(now=600)
+    assert (health.state, health.wait_s(now=600)) == (State.WELL, 0)
 
 
 def test_a_pause_is_looked_at_now_and_then_or_when_somebody_says_so() -> None:
@@ -56,7 +69,7 @@ def test_a_pause_is_looked_at_now_and_then_or_when_somebody_says_so() -> None:
     health.try_at(6)
     assert health.wait_s(now=6) == 0
     # Whatever the request finds out but that all is well, the next one has to wait again.
-    health.began()
+    health.began(now=6)
     health.probed(now=7)
     health.failed("it answers 500", first=True, now=7)
     assert (health.state, health.wait_s(now=7)) == (State.PAUSED, PAUSED_PROBE_S)

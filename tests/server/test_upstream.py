@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from tidyllm.core.errors import (
 from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
 from tidyllm.server.declared import UpstreamSettings
-from tidyllm.server.health import State
+from tidyllm.server.health import PROBE_PATIENCE_S, WINDOW_MIN, State
 from tidyllm.server.lines import RequestLine
 from tidyllm.server.settings import Settings
 from tidyllm.server.upstream import Again, Upstream
@@ -196,6 +195,17 @@ def test_what_fails_while_most_fails_is_the_upstream_s_fault_until_it_answers_ag
     asyncio.run(scenario())
 
 
+def test_an_upstream_that_answers_200_with_a_page_is_said_to_do_so() -> None:
+    asked = upstream(Script([Response(status=200, body=b"<html>welcome</html>")] * WINDOW_MIN))
+
+    async def scenario() -> None:
+        for number in range(WINDOW_MIN):
+            await asked.begin(other(number), tries=0, attempts=0, now=asked.clock.monotonic()).ask()
+
+    asyncio.run(scenario())
+    assert asked.trouble == (State.DOWN, "it answers 200 with a body that is not JSON")
+
+
 def test_while_it_is_down_one_request_at_a_time_finds_out_how_it_is() -> None:
     clock = ManualClock()
     asked = upstream(Script([REFUSED, REFUSED, GOOD]), clock=clock)
@@ -209,7 +219,7 @@ def test_while_it_is_down_one_request_at_a_time_finds_out_how_it_is() -> None:
             waits.append(asked.wait_s("m", now=clock.monotonic()))
         return waits
 
-    assert asyncio.run(scenario()) == [0, 0, 0.5, math.inf, 1, math.inf, 0]
+    assert asyncio.run(scenario()) == [0, 0, 0.5, PROBE_PATIENCE_S, 1, PROBE_PATIENCE_S, 0]
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 307])

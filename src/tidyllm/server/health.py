@@ -3,12 +3,11 @@
     well ──> down      connections are refused, or most of what it answers are failures
       │  └─> paused    it refuses the key, or knows nothing of what it is asked: somebody has to look
       ^        │
-      └────────┘       a request that was let through, one at a time, was answered
+      └────────┘       a request that was let through, one after the other, was answered
 
 While it is not well no line loses an attempt: what fails then is nobody's fault but its own.
 """
 
-import math
 from collections import deque
 from enum import Enum
 
@@ -21,6 +20,8 @@ PROBE_FIRST_S = 0.5
 PROBE_MAX_S = 30.0
 """Between two requests that are let through while it is down; doubles from the first one on."""
 PAUSED_PROBE_S = 60.0
+PROBE_PATIENCE_S = 60.0
+"""A request that was let through and has no answer after that time may never get one: another one is."""
 OUTAGE_MAX_S = 3 * 3600.0
 """After so long failing answers count as the lines' own: it may be what they ask for that it cannot bear."""
 
@@ -47,15 +48,16 @@ class Health:
         self._probing = False
 
     def wait_s(self, *, now: float) -> float:
-        """Return after how many seconds a request may go; `math.inf` while another one finds out how it is."""
-        if self.state is State.WELL:
-            return 0.0
-        return math.inf if self._probing else max(self._probe_at - now, 0.0)
+        """Return after how many seconds a request may go: one at a time, as long as that one is answered."""
+        return 0.0 if self.state is State.WELL else max(self._probe_at - now, 0.0)
 
-    def began(self) -> bool:
-        """Hear that a request goes out, and return whether it is the one that finds out how it is."""
-        self._probing = self._probing or self.state is not State.WELL
-        return self._probing
+    def began(self, *, now: float) -> bool:
+        """Hear that a request goes out, and return whether it is one that finds out how it is."""
+        if self.state is State.WELL:
+            return False
+        self._probing = True
+        self._probe_at = now + PROBE_PATIENCE_S
+        return True
 
     def answered(self) -> None:
         """Hear that it has answered as an upstream that is well does."""
@@ -79,7 +81,8 @@ class Health:
         if self.state is State.WELL:
             self._since = now
         self.state, self.reason = state, reason
-        self._probe_at = now + (PAUSED_PROBE_S if state is State.PAUSED else self._probe_delay_s)
+        if not self._probing:
+            self._probe_at = now + (PAUSED_PROBE_S if state is State.PAUSED else self._probe_delay_s)
 
     def try_at(self, now: float) -> None:
         """Let a request find out how it is from that time on."""

@@ -105,7 +105,7 @@ class Upstream:
         probes: list[Health] = []
         if self.health.state is not State.WELL or self._models:
             healths = (self.health, self._models.get(question.model))
-            probes = [health for health in healths if health is not None and health.began()]
+            probes = [health for health in healths if health is not None and health.began(now=now)]
         return Flight(self, question, tries=tries, attempts=attempts, tokens=tokens, probes=probes)
 
     async def send(self, question: Question) -> Response | TransportError:

@@ -81,7 +81,9 @@ def fault_of(failure: Response | TransportError) -> Fault:
 
 def reason(failure: Response | TransportError) -> str:
     """Return what a failure is, for whoever runs the server."""
-    return f"it answers {failure.status}" if isinstance(failure, Response) else str(failure)
+    if isinstance(failure, TransportError):
+        return str(failure)
+    return f"it answers {failure.status}{' with a body that is not JSON' if failure.ok else ''}"
 
 
 def answered(question: Question, answer: Response | TransportError) -> Result | None:
