@@ -82,6 +82,12 @@ class FormReader:
         self.waiting = 0
         return taken
 
+    def close(self) -> None:
+        """Let go of the parser, as it holds on to this reader: in a circle, both would stay in memory with what they
+        have read until the collector comes, and that is seldom.
+        """
+        del self._parser
+
     def finish(self) -> UploadForm:
         """Return what the form said, once the whole body was fed."""
         if not self._ended:

@@ -1,7 +1,7 @@
 """From the body of an upload to a durable blob, streamed: no more than a few buffers of it are ever in memory."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from functools import partial
 
 from starlette.requests import Request
@@ -34,7 +34,8 @@ async def receive_file(request: Request, services: Services) -> AsyncIterator[Fi
     writer = await on_disk(services.blobs.create)
     try:
         write = partial(_write, writer=writer, services=services)
-        upload = await _receive(request, form, write=write, bytes_max=bytes_max)
+        with closing(form):
+            upload = await _receive(request, form, write=write, bytes_max=bytes_max)
         record = _record(upload, project_id=project_of(request), services=services)
         await on_disk(partial(writer.commit, record.blob))
         try:
