@@ -20,7 +20,7 @@ from tidyllm.core.errors import (
 from tidyllm.core.wire import Request, Response
 from tidyllm.journal import Kind
 from tidyllm.server.declared import UpstreamSettings
-from tidyllm.server.health import PROBE_PATIENCE_S, WINDOW_MIN, State
+from tidyllm.server.health import PAUSED_PROBE_S, PROBE_PATIENCE_S, UNASKED_S, WINDOW_MIN, State
 from tidyllm.server.lines import RequestLine
 from tidyllm.server.settings import Settings
 from tidyllm.server.upstream import Again, Upstream
@@ -204,6 +204,24 @@ def test_an_upstream_that_answers_200_with_a_page_is_said_to_do_so() -> None:
 
     asyncio.run(scenario())
     assert asked.trouble == (State.DOWN, "it answers 200 with a body that is not JSON")
+
+
+def test_a_model_that_nobody_asks_for_any_more_does_not_make_it_look_paused() -> None:
+    # Found with a cancelled batch of a mistyped model: `tidyllm upstreams` called the upstream paused ever after.
+    clock = ManualClock()
+    asked = upstream(Script([Response(status=404), GOOD]), clock=clock)
+
+    async def scenario() -> None:
+        await asked.begin(QUESTION, tries=0, attempts=0, now=clock.monotonic()).ask()
+        assert asked.trouble == (State.PAUSED, "it answers 404 for the model m")
+        fine = msgspec.structs.replace(QUESTION, model="fine")
+        await asked.begin(fine, tries=0, attempts=0, now=clock.monotonic()).ask()
+        clock.advance(PAUSED_PROBE_S + UNASKED_S)
+        assert asked.trouble[0] is State.PAUSED
+        clock.advance(1)
+        assert asked.trouble == (State.WELL, None)
+
+    asyncio.run(scenario())
 
 
 def test_while_it_is_down_one_request_at_a_time_finds_out_how_it_is() -> None:

@@ -22,6 +22,8 @@ PROBE_MAX_S = 30.0
 PAUSED_PROBE_S = 60.0
 PROBE_PATIENCE_S = 60.0
 """A request that was let through and has no answer after that time may never get one: another one is."""
+UNASKED_S = 60.0
+"""What may be asked and is not for so long, nobody wants to know."""
 OUTAGE_MAX_S = 3 * 3600.0
 """After so long failing answers count as the lines' own: it may be what they ask for that it cannot bear."""
 
@@ -50,6 +52,10 @@ class Health:
     def wait_s(self, *, now: float) -> float:
         """Return after how many seconds a request may go: one at a time, as long as that one is answered."""
         return 0.0 if self.state is State.WELL else max(self._probe_at - now, 0.0)
+
+    def is_unasked(self, *, now: float) -> bool:
+        """Return whether it is not well only as far as is known: nobody has asked, though they could."""
+        return self.state is not State.WELL and now > self._probe_at + UNASKED_S
 
     def began(self, *, now: float) -> bool:
         """Hear that a request goes out, and return whether it is one that finds out how it is."""

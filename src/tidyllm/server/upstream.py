@@ -162,6 +162,7 @@ class Upstream:
         elif fault is Fault.UNREACHABLE or fault is Fault.KEY:
             self.health.fell(State.DOWN if fault is Fault.UNREACHABLE else State.PAUSED, why, now=now)
         elif fault is Fault.UNKNOWN and model not in self._known:
+            self._models = {name: health for name, health in self._models.items() if not health.is_unasked(now=now)}
             self._models.setdefault(model, Health()).fell(State.PAUSED, f"{why} for the model {model}", now=now)
         elif fault is not Fault.ATTEMPT:
             self._well(model)
@@ -200,8 +201,9 @@ class Upstream:
 
     @property
     def trouble(self) -> tuple[State, str | None]:
-        """Return how it is, and why: it itself, or else one of its models."""
-        healths = (self.health, *self._models.values())
+        """Return how it is, and why: it itself, or else one of its models that is still asked for."""
+        now = self.clock.monotonic()
+        healths = (self.health, *(health for health in self._models.values() if not health.is_unasked(now=now)))
         ill = next((health for health in healths if health.state is not State.WELL), self.health)
         return ill.state, ill.reason
 
