@@ -98,11 +98,14 @@ class Journal(Protocol):
         ...
 
     def note(self, record: bytes) -> None:
-        """Take a record that may be lost; it is where the next `flush` leaves the journal unwritable."""
+        """Take a record that may be lost: the next `flush` says whether it was."""
         ...
 
-    def flush(self) -> None:
-        """Write all that was taken: where the journal is writable afterwards, it survives this process."""
+    def flush(self) -> bool:
+        """Write all that was taken, so that it survives this process, and return whether every note was written.
+
+        Those that were not are forgotten; what was appended is not, and a later `sync` writes it.
+        """
         ...
 
     def sync(self) -> None:

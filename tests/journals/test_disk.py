@@ -216,3 +216,30 @@ def test_one_flush_is_one_write(journal: DiskJournal, disk: FaultyDisk) -> None:
     journal.flush()
     journal.flush()
     assert written == [11 * len(record(0))]
+
+
+def test_a_note_that_was_not_written_is_told_of_and_forgotten(
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    disk.room = 0
+    journal.note(record(1))
+    journal.append(record(2))
+    assert not journal.flush()
+    disk.room = 10**12
+    journal.sync()
+    assert journal.flush()
+    *_, newest = files(tmp_path)
+    assert lines(newest) == [2]
+
+
+def test_a_note_that_a_sync_has_written_is_not_told_of_as_lost(
+    journal: DiskJournal, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    # Were it sent later as if it had never been noted, it would be blamed for a death too many.
+    disk.broken = True
+    journal.note(record(1))
+    with pytest.raises(JournalError):
+        journal.sync()
+    assert not journal.writable
+    assert journal.flush()
+    assert lines(*files(tmp_path)) == [1]

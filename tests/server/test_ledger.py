@@ -82,7 +82,8 @@ def test_nothing_is_sent_whose_sending_could_not_be_written_down_until_the_disk_
         held = await hold(ledger)
         disk.room = 0
         ledger.sent(held, 1)
-        ledger.write()
+        assert ledger.write() == {held.batch.journal}
+        assert not ledger.open
         opened = asyncio.Event()
         committing = asyncio.create_task(ledger.commit(opened=opened.set))
         disk.room = 10**12
@@ -92,7 +93,8 @@ def test_nothing_is_sent_whose_sending_could_not_be_written_down_until_the_disk_
         clock.advance(1)
         await opened.wait()
         assert ledger.open
-        assert held.batch.journal.writable
+        ledger.sent(held, 1)
+        assert ledger.write() == set()
         committing.cancel()
 
     asyncio.run(scenario())
@@ -113,6 +115,22 @@ def test_a_return_that_could_not_be_written_is_written_later(ledger: Ledger, dis
     replay = Replay()
     replay.update(batch_journals(tmp_path, "batch_1"))
     assert replay.deaths(1) == 0
+
+
+def test_too_many_returns_that_are_not_durable_are_synced_though_no_answer_is(tmp_path: Path, disk: FaultyDisk) -> None:
+    make_folders(tmp_path, disk)
+    settings = Settings(data=tmp_path, unsynced_bytes_max=1)
+    ledger = Ledger("w", store=StoreThread(never), disk=disk, clock=ManualClock(), settings=settings)
+
+    async def scenario() -> None:
+        held = await hold(ledger)
+        ledger.returned(held, 1)
+        ledger.write()
+        assert not ledger.open
+        await ledger._sync()
+        assert held.batch.journal.unsynced_bytes == 0
+
+    asyncio.run(scenario())
 
 
 def test_too_many_answers_that_are_not_durable_are_followed_by_no_more(ledger: Ledger) -> None:

@@ -68,11 +68,14 @@ class DiskJournal:
         with self._memory:
             self._notes.append(record)
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
         """See `Journal`."""
         with self._memory:
             self._write()
+            # To ask afterwards whether the journal is writable would not tell: a sync may have mended it meanwhile.
+            written = not self._notes
             self._notes.clear()
+            return written
 
     def sync(self) -> None:
         """See `Journal`."""
@@ -109,9 +112,11 @@ class DiskJournal:
 
     def _write(self) -> None:
         """Write all that is not in the file yet, with one call of the system."""
-        data = b"".join((*self._unsynced[self._written :], *self._notes))
-        if not data or self._fd is None or self._failure is not None:
+        if self._fd is None or self._failure is not None:
             return  # A record behind a torn one would never be read.
+        data = b"".join((*self._unsynced[self._written :], *self._notes))
+        if not data:
+            return
         try:
             taken = self._disk.write(self._fd, data)
         except OSError as error:
@@ -124,7 +129,7 @@ class DiskJournal:
                 self._notes.clear()
 
     def _begin(self) -> tuple[int, int]:
-        """Make the next file, with all that is not known to be durable in it, and return what `_written` does."""
+        """Make the next file, with all that is not known to be durable in it, and return what `_all_written` does."""
         self._leave()
         path = self._next_place()
         fd = None

@@ -88,7 +88,7 @@ class Ledger:
         return batch
 
     def sent(self, held: Held, line: int) -> None:
-        """Note that a line is about to be sent: it may be if its journal is writable once that was written."""
+        """Note that a line is about to be sent: it may be, unless the next `write` says that the note is lost."""
         self._out[held.batch.id, line] = held
         held.batch.journal.note(_record(held, line, kind=Kind.SENT))
         self._unwritten.add(held.batch.journal)
@@ -109,13 +109,15 @@ class Ledger:
         held.count(result.kind, result.usage)
         self.touch(held)
 
-    def write(self) -> None:
-        """Write what was noted and entered since the last time, so that it survives this process."""
-        for journal in self._unwritten:
-            journal.flush()
-            if not self._is_well(journal):
-                self._close()
+    def write(self) -> set[Journal]:
+        """Write what was noted and entered since the last time, so that it survives this process; return the journals
+        of which the notes are lost.
+        """
+        lost = {journal for journal in self._unwritten if not journal.flush()}
+        if not all(self._is_well(journal) for journal in self._unwritten):
+            self._close()
         self._unwritten.clear()
+        return lost
 
     def touch(self, held: Held) -> None:
         """Have a shard reported, because something of it has changed."""

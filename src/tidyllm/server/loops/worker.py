@@ -227,17 +227,14 @@ class Worker:
             await self._stirred.wait()
             self._stirred.clear()
             taken = self._take_all() if self._ledger.open and not self._stopping.is_set() else []
-            self._ledger.write()
+            lost = self._ledger.write()
             for ready, flight in taken:
-                if ready.held.batch.journal.writable:
-                    task = self._tasks.create_task(self._ask(ready, flight))
-                    self._asking.add(task)
-                    task.add_done_callback(self._asking.discard)
-                else:
-                    flight.not_sent()
-                    self._ledger.unsent(ready.held, ready.line.number)
-                    self._landed(ready, flight)
-                    self._ask_later(ready, 0.0)
+                if ready.held.batch.journal in lost:
+                    self._put_back(ready, flight)
+                    continue
+                task = self._tasks.create_task(self._ask(ready, flight))
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
 
     def _take_all(self) -> list[tuple[Ready, Flight]]:
         """Return the lines that go now, noted as sent and on their way."""
@@ -286,6 +283,12 @@ class Worker:
         self._flights.setdefault(lease.batch_id, set()).add(flight)
         self._ledger.sent(held, line.number)
         return flight
+
+    def _put_back(self, ready: Ready, flight: Flight) -> None:
+        flight.not_sent()
+        self._ledger.unsent(ready.held, ready.line.number)
+        self._landed(ready, flight)
+        self._ask_later(ready, 0.0)
 
     async def _ask(self, ready: Ready, flight: Flight) -> None:
         outcome = await flight.ask()
