@@ -51,6 +51,18 @@ def test_a_full_disk_costs_no_answer_and_nothing_is_sent_meanwhile(house: House,
     assert len(batch_journals(house.settings.data, "batch_1")) == 2
 
 
+def test_lines_that_were_leased_are_sent_though_there_is_no_room_for_more(house: House) -> None:
+    async def scenario() -> None:
+        await house.start(60)
+        house.change(claim_shards_max=1)
+        house.disk.room = house.settings.disk_free_min_bytes  # The journal of the first shard takes some of it.
+        async with house.worker():
+            batch = await house.until(lambda batch: batch.counts.completed > 0)
+            assert batch.counts.completed < 60
+
+    asyncio.run(scenario())
+
+
 def test_a_cancel_is_heard_while_the_disk_is_full(house: House, model: SimulatedModel) -> None:
     async def scenario() -> None:
         await house.start(60)

@@ -133,6 +133,7 @@ class Worker:
         for batch_id in self._unread.keys() - self._put_off.waiting():
             await self._take(self._unread.pop(batch_id))
         self._upstreams.refresh()
+        self._stirred.set()
         self._dispatcher.stock = max(STOCK_MIN, self._upstreams.takes(within_s=STOCK_S))
         self._dispatcher.hungry = False
         limit = max(self._settings.claim_shards_max, self._dispatcher.stock // SHARD_REQUESTS_MAX)
@@ -144,7 +145,6 @@ class Worker:
             await self._take(leases)
             if not leases:
                 break
-        self._stirred.set()
         return bool(self._unread or self._crowded())
 
     def _claim(self, store: Store, *, limit: int, leaving: frozenset[str], crowded: frozenset[str]) -> Sequence[Lease]:
@@ -188,6 +188,7 @@ class Worker:
             else:
                 self._put_off.settle(lease.batch_id)
                 self._queue(held, rest)
+        self._stirred.set()
 
     def _queue(self, held: Held, rest: Rest) -> None:
         for answer in rest.answers:
