@@ -14,6 +14,7 @@ import msgspec
 
 from tests.properties.in_process import Caller
 from tests.server.loops.conftest import DEADLINE_S, House, Killed
+from tidyllm.journals.disk import DiskJournal
 from tidyllm.server.api.app import create_app
 from tidyllm.server.loops.finisher import Finisher
 from tidyllm.server.loops.worker import Worker
@@ -63,6 +64,17 @@ class Living:
     def in_flight(self) -> InFlight:
         return Counter(list(self.worker._ledger._out))
 
+    @property
+    def _unwritten(self) -> InFlight:
+        """Lines whose records are to be written in the loop's next turn: they die with the worker."""
+        found: InFlight = Counter()
+        for batch in self.worker._ledger.batches.values():
+            journal = batch.journal
+            assert isinstance(journal, DiskJournal)
+            for record in journal._unsynced[journal._written :]:
+                found[batch.id, int.from_bytes(record[16:20], "little")] += 1
+        return found
+
     def reports(self) -> list[ShardReport]:
         """What it could say last, and more: that all it held is done."""
         held = [one for batch in self.worker._ledger.batches.values() for one in batch.shards.values()]
@@ -78,7 +90,7 @@ class Living:
         alone = not dispatcher._alone_in_flight
         ready = any(queue.lines or (alone and queue.alone) for queue in dispatcher._queues.values())
         (upstream,) = self.worker._upstreams.all
-        full = not upstream.pace.concurrency.has_room
+        full = upstream.load >= 1
         return (
             {(batch_id, number) for batch_id, number, _, _ in leased} == held.keys()
             and all(batches[batch_id].stop.is_set() for batch_id in stopping)
@@ -98,9 +110,10 @@ class Living:
     async def die(self) -> InFlight:
         """End without ceremony: its lock is free, and nobody is told."""
         await self._life.__aexit__(Killed, Killed(), None)
+        left = self.in_flight + self._unwritten
         for batch in self.worker._ledger.batches.values():
             batch.journal.close()
-        return self.in_flight
+        return left
 
     async def stop(self, *, patient: bool) -> InFlight:
         """End in good order; only a patient worker waits for the answers to what is in flight."""
