@@ -226,7 +226,7 @@ def _default_words(value: object) -> str:
 def _field_default_words(value: object) -> str:
     if value is NODEFAULT:
         return "must be given"
-    return "no limit" if value is None else f"`{json.dumps(value)}`"
+    return "none" if value is None else f"`{json.dumps(value)}`"
 
 
 if __name__ == "__main__":

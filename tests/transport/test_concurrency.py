@@ -185,7 +185,7 @@ def test_where_all_fails_less_and_less_is_asked() -> None:
     concurrency = Concurrency(now=0.0, learned=32.0)
     begin, at = concurrency.limit, 0.0
     for _ in range(30_000):
-        while concurrency.has_room:
+        while concurrency.in_flight < concurrency.limit:
             concurrency.began(now=at)
         at += 0.01
         concurrency.ended(now=at, seconds=0.3)

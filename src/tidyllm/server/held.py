@@ -65,7 +65,7 @@ class Held:
         return not self.waiting and not self.in_flight and (answered or self.abandoned)
 
     def count(self, kind: Kind, usage: BatchUsage) -> None:
-        """Count a line whose record has been written."""
+        """Count a line whose record the journal has taken."""
         if kind is Kind.ANSWERED:
             self._completed += 1
         else:
@@ -74,7 +74,7 @@ class Held:
             self._usage += usage
 
     def report(self) -> ShardReport:
-        """Return what has been written so far: to be told to nobody before it is durable."""
+        """Return what the journal has taken so far: to be told to nobody before it is durable."""
         return ShardReport(
             batch_id=self.lease.batch_id,
             number=self.lease.shard.number,

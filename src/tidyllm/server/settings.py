@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_bytes_max: Count = 128 * MIB
     """Of requests in flight and of their answers, as far as these can be guessed; beyond it nothing more is sent."""
     claim_shards_max: Count = 4
-    """Shards a worker leases in one statement."""
+    """Shards a worker leases in one statement, at most; more where its upstreams are so fast that they need them."""
     attempts_max: Count = 3
     """Times a request is sent when the failure is its own (408, 5xx but 503 and 529, a broken body, a time-out)."""
     request_timeout_s: Seconds = 600.0

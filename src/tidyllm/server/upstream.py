@@ -80,11 +80,6 @@ class Upstream:
             health.try_at(now)
 
     @property
-    def has_room(self) -> bool:
-        """Return whether it has fewer requests than it can take."""
-        return self.pace.concurrency.has_room
-
-    @property
     def load(self) -> float:
         """Return how much of what it can take it has."""
         return self.pace.concurrency.in_flight / self.pace.concurrency.limit
@@ -250,23 +245,23 @@ class Flight:
         """Whether it no longer takes a place."""
         self.seconds = 0.0
         """How long it took."""
-        self.upstream = upstream
+        self._upstream = upstream
 
     async def ask(self) -> Result | Again:
         """Send it, and return what became of it."""
-        clock = self.upstream.clock
+        clock = self._upstream.clock
         began = clock.monotonic()
-        answer = await self.upstream.send(self.question)
+        answer = await self._upstream.send(self.question)
         now = clock.monotonic()
         self.seconds = now - began
-        return self.upstream.land(self, answer, now=now)
+        return self._upstream.land(self, answer, now=now)
 
     def not_sent(self) -> None:
         """Give back its place: it is not sent after all."""
-        self.upstream.land(self, None, now=self.upstream.clock.monotonic())
+        self._upstream.land(self, None, now=self._upstream.clock.monotonic())
 
     def give_place(self) -> None:
         """Give back its place while it goes on: nobody waits for its answer any more."""
         if not self.let_go:
             self.let_go = True
-            self.upstream.pace.ended(None, now=self.upstream.clock.monotonic())
+            self._upstream.pace.ended(None, now=self._upstream.clock.monotonic())

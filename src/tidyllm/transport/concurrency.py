@@ -195,11 +195,6 @@ class Concurrency:
         """Return how many requests may be in flight."""
         return self._limit
 
-    @property
-    def has_room(self) -> bool:
-        """Return whether one more may be sent."""
-        return self.in_flight < self._limit
-
     def takes(self, *, within_s: float) -> float:
         """Return how many requests may be sent within that time: those in flight, again each time they are answered."""
         return self._limit * max(within_s / self.seconds.mean, 1.0) if self.seconds.mean else self._limit

@@ -175,6 +175,17 @@ def test_a_line_to_be_asked_again_waits_for_its_time_and_then_goes_first() -> No
     assert shard.waiting == 1
 
 
+def test_lines_to_be_asked_again_at_the_same_time_keep_their_order() -> None:
+    shard = held(4)
+    dispatcher = filled(shard)
+    for ready in [take(dispatcher) for _ in range(3)]:
+        dispatcher.ended(ready)
+        shard.waiting += 1
+        dispatcher.add_later(ready, NOW)
+    dispatcher.next_due(NOW)
+    assert [take(dispatcher).line.number for _ in range(4)] == [1, 2, 3, 4]
+
+
 def test_a_stopped_batch_loses_its_waiting_lines_and_no_other_does() -> None:
     stopped, other = held(3, "stopped"), held(2, "other")
     dispatcher = filled(stopped, other)

@@ -82,8 +82,10 @@ class Dispatcher:
 
     def next_due(self, now: float) -> float:
         """Queue the lines whose time has come; return after how many seconds the next ones come."""
+        due: list[Ready] = []
         while self._later and self._later[0][0] <= now:
-            ready = heapq.heappop(self._later)[2]
+            due.append(heapq.heappop(self._later)[2])
+        for ready in reversed(due):  # What came first stays in front.
             queue = self._queue(ready)
             (queue.alone if ready.alone else queue.lines).appendleft(ready)
             self.bytes_waiting += len(ready.line.data)
