@@ -7,9 +7,9 @@ named; what is not named is left out:
     pip install ogx                 OTHERS_OGX=/path/to/python        (Python 3.12 or newer)
     pip install aibrix              OTHERS_AIBRIX=/path/to/python
 
-All have their own defaults, get the same file over HTTP, and take turns. Of LiteLLM only what runs a batch is measured,
-behind a small server that keeps everything in memory: its proxy would add PostgreSQL, and a program that it fetches
-from the web when it is installed. AIBrix is measured without Kubernetes, as it allows: its metadata service on local
+All keep their own defaults, get the same file over HTTP, and take turns. Of LiteLLM only what runs a batch is measured,
+behind a small server that keeps everything in memory: its proxy would need PostgreSQL, and Prisma's query engine, which
+is not on PyPI. AIBrix is measured without Kubernetes, as it allows: its metadata service on local
 files, with one fixed model in place of one it would start itself. OGX runs with its SQLite and local files.
 """
 
