@@ -9,8 +9,8 @@ named; what is not named is left out:
 
 All keep their own defaults, get the same file over HTTP, and take turns. Of LiteLLM only what runs a batch is measured,
 behind a small server that keeps everything in memory: its proxy would need PostgreSQL, and Prisma's query engine, which
-is not on PyPI. AIBrix is measured without Kubernetes, as it allows: its metadata service on local
-files, with one fixed model in place of one it would start itself. OGX runs with its SQLite and local files.
+is not on PyPI. AIBrix is measured without Kubernetes, as it allows: its metadata service on local files, with one fixed
+model in place of one that it would start itself. OGX runs with its SQLite and local files.
 """
 
 import os
