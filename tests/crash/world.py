@@ -21,6 +21,9 @@ from tests.crash.traffic import Supply, Watch
 from tidyllm.server.stores.sql.engine import database_path
 from tidyllm.testing import Behavior, LatencyShape, SimulatedModel, simulated_model
 
+STILL_S = 2.0
+"""A transaction that takes longer is one of a process that stands still."""
+CALM_S = 0.02
 DEADLINE_S = 120.0
 CLEAN_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.02
@@ -154,12 +157,26 @@ class World:
 
     @contextlib.contextmanager
     def stopped(self, pid: int) -> Iterator[None]:
-        """Have a process stand still for the block."""
+        """Have a process stand still for the block; not in mid-transaction, as SQLite would wait for it."""
         os.kill(pid, signal.SIGSTOP)
         try:
+            while self._database_is_locked():
+                os.kill(pid, signal.SIGCONT)
+                pass_time(CALM_S)
+                os.kill(pid, signal.SIGSTOP)
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def _database_is_locked(self) -> bool:
+        """Return whether a transaction that writes stands still: the others' last milliseconds."""
+        with contextlib.closing(sqlite3.connect(database_path(self.serving.data), timeout=STILL_S)) as connection:
+            try:
+                connection.execute("begin immediate")
+            except sqlite3.OperationalError:
+                return True
+            connection.rollback()
+            return False
 
     def all_done_but_of(self, worker_id: str) -> bool:
         """Return whether there is nothing to be done but what one worker holds."""

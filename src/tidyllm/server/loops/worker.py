@@ -111,12 +111,19 @@ class Worker:
 
     async def _attend(self) -> None:
         while True:
-            waits = await patiently(self._look_around, what="Leasing", clock=self._clock)
+            waits = await patiently(self._look_around_and_stir, what="Leasing", clock=self._clock)
             with contextlib.suppress(TimeoutError):
                 # What waits for the disk, or for others to end, is told by no change of the database.
                 async with asyncio.timeout(RETRY_S if waits else None):
                     await self._changed.wait()
             self._changed.clear()
+
+    async def _look_around_and_stir(self) -> bool:
+        try:
+            return await self._look_around()
+        finally:
+            # Not before: what goes out soon makes lines run low, and the database would be asked for each few of them.
+            self._stirred.set()
 
     async def _look_around(self) -> bool:
         """Stop what is to stop, then lease what can be sent soon; return whether something waits that could be."""
@@ -133,7 +140,6 @@ class Worker:
         for batch_id in self._unread.keys() - self._put_off.waiting():
             await self._take(self._unread.pop(batch_id))
         self._upstreams.refresh()
-        self._stirred.set()
         self._dispatcher.stock = max(STOCK_MIN, self._upstreams.takes(within_s=STOCK_S))
         self._dispatcher.hungry = False
         limit = max(self._settings.claim_shards_max, self._dispatcher.stock // SHARD_REQUESTS_MAX)
@@ -188,7 +194,6 @@ class Worker:
             else:
                 self._put_off.settle(lease.batch_id)
                 self._queue(held, rest)
-        self._stirred.set()
 
     def _queue(self, held: Held, rest: Rest) -> None:
         for answer in rest.answers:
