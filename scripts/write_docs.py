@@ -21,6 +21,7 @@ from tidyllm.cli.main import app
 from tidyllm.core.clock import SystemClock
 from tidyllm.core.disk import LocalDisk
 from tidyllm.core.wire import MIB
+from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.provider import Provider, find_provider
 from tidyllm.server.api.app import create_app
 from tidyllm.server.blobs.disk import DiskBlobs
@@ -88,8 +89,8 @@ def options(command: TyperCommand) -> list[TyperOption]:
 
 def providers_table() -> Iterator[str]:
     """Yield a table of the providers: what each can do, its usual models, where its key and its address come from."""
-    yield "| provider | chat | embeddings | models | batches | default model | key in | base URL |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| provider | chat | schema | embeddings | models | batches | default model | key in | base URL |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for module in pkgutil.iter_modules(providers.__path__):
         one = find_provider(module.name)
         name = f"[`{one.name}`]({one.docs})" if one.docs.startswith("http") else f"`{one.name}`"
@@ -97,7 +98,8 @@ def providers_table() -> Iterator[str]:
         has = ["yes" if there else "" for there in (one.models, one.batch)]
         embeds = f"`{one.embed_model}`" if one.embed_model else "name a model" if one.embed else ""
         model = f"`{one.chat_model}` ({one.checked})" if one.chat_model else "name one" if one.chat else ""
-        yield f"| {' | '.join((name, chats, embeds, *has, model, _key_words(one), _address_words(one)))} |"
+        schemas, places = _schema_words(one), (_key_words(one), _address_words(one))
+        yield f"| {' | '.join((name, chats, schemas, embeds, *has, model, *places))} |"
 
 
 def options_table() -> Iterator[str]:
@@ -106,6 +108,17 @@ def options_table() -> Iterator[str]:
     yield "|---|---|"
     for name, meaning in field_docstrings(PACKAGE / "provider.py", "Options").items():
         yield f"| `{name}` | {meaning} |"
+
+
+def _schema_words(one: Provider) -> str:
+    forms = one.chat.schema_forms if one.chat is not None else ()
+    return "; ".join(map(_form_words, forms))
+
+
+def _form_words(form: SchemaForm) -> str:
+    how = "enforced" if form.enforced else "JSON mode" if form.json_mode else "best effort"
+    how = "none" if form.refusal is not None else how if form.streams else f"{how}, not streamed"
+    return how if form.models == ("*",) else f"{', '.join(f'`{name}`' for name in form.models)}: {how}"
 
 
 def _key_words(one: Provider) -> str:

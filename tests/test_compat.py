@@ -7,14 +7,17 @@ import pytest
 
 import tidyllm
 from tidyllm import LLMMessage, compat, llm_message
+from tidyllm.client.schemas import schema_of
 from tidyllm.compat import (
     df_llm_message,
     get_logprobs,
     get_metadata,
     get_reply,
+    get_reply_data,
     get_user_message,
     last_metadata,
     last_reply,
+    last_reply_data,
     last_user_message,
 )
 from tidyllm.core.errors import SettingError
@@ -43,6 +46,16 @@ def test_every_name_is_there_and_none_at_the_top() -> None:
 def test_an_answer_is_found_by_its_place() -> None:
     assert get_reply(TALK) == last_reply(TALK) == "2"
     assert [get_reply(TALK, index) for index in (0, 1, -1, -2)] == ["1", "2", "2", "1"]
+
+
+def test_the_data_of_an_answer_are_found_by_its_place() -> None:
+    schema = schema_of(int)
+    turns = tuple(AssistantTurn(Reply(text=text), schema) for text in ("1", "2"))
+    talk = LLMMessage(turns=turns)
+    assert last_reply_data(talk) == get_reply_data(talk) == 2
+    assert get_reply_data(talk, 0) == 1
+    with pytest.raises(SettingError, match="Nothing was answered yet"):
+        last_reply_data(llm_message("Hi"))
 
 
 def test_what_the_user_said_is_found_by_its_place() -> None:

@@ -20,9 +20,11 @@ __all__ = [
     "get_logprobs",
     "get_metadata",
     "get_reply",
+    "get_reply_data",
     "get_user_message",
     "last_metadata",
     "last_reply",
+    "last_reply_data",
     "last_user_message",
 ]
 
@@ -35,6 +37,20 @@ def get_reply(talk: LLMMessage, index: int | None = None) -> str | None:
     """
     texts = [turn.reply.text for turn in talk.turns if isinstance(turn, AssistantTurn)]
     return texts[_place(index, len(texts), what="answers")] if texts else None
+
+
+def get_reply_data(talk: LLMMessage, index: int | None = None) -> object:
+    """Return the data of an answer that was asked for by a schema, of the last one unless told otherwise.
+
+    Raises what `LLMMessage.reply_data` does.
+    """
+    answers = [turn for turn in talk.turns if isinstance(turn, AssistantTurn)]
+    return answers[_place(index, len(answers), what="answers")].data() if answers else talk.reply_data()
+
+
+def last_reply_data(talk: LLMMessage) -> object:
+    """Return the data of the last answer, which was asked for by a schema."""
+    return get_reply_data(talk)
 
 
 def last_reply(talk: LLMMessage) -> str | None:

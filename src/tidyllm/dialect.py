@@ -18,7 +18,9 @@ from tidyllm.core.message import Conversation
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Answer, Reply
+from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call, Decoder, Lane
+from tidyllm.dialects.json_schema.form import SchemaForm
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,12 +103,23 @@ class ChatDialect(Protocol):
         """Return what every request must say besides."""
         ...
 
+    @property
+    def schema_forms(self) -> tuple[SchemaForm, ...]:
+        """Return how models are asked for an answer that fits a schema; nothing where none of them is."""
+        ...
+
     def url(self, site: Site, model: str, *, streamed: bool) -> str:
         """Return where a request goes."""
         ...
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for what the API cannot honour.
 

@@ -11,6 +11,7 @@ from tidyllm.core.errors import (
     BrokenConnectionError,
     ConflictError,
     ConnectError,
+    InvalidAnswerError,
     JobChangedError,
     JobError,
     JobLockedError,
@@ -23,12 +24,14 @@ from tidyllm.core.errors import (
     PermissionDeniedError,
     QuotaError,
     RateLimitError,
+    RefusedAnswerError,
     ServerError,
     SettingError,
     StorageError,
     StreamCutError,
     TidyllmError,
     TransportError,
+    TruncatedAnswerError,
 )
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "BrokenConnectionError",
     "ConflictError",
     "ConnectError",
+    "InvalidAnswerError",
     "JobChangedError",
     "JobError",
     "JobLockedError",
@@ -54,10 +58,12 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaError",
     "RateLimitError",
+    "RefusedAnswerError",
     "ServerError",
     "SettingError",
     "StorageError",
     "StreamCutError",
     "TidyllmError",
     "TransportError",
+    "TruncatedAnswerError",
 ]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.client.fake_api import FakeApi, refusal
 from tidyllm import Model, Plan, asend_batch, openai, send_batch
+from tidyllm.client.plan import prepare
+from tidyllm.client.schemas import field_int, tidyllm_schema
 from tidyllm.core.auth import Auth
 from tidyllm.core.errors import JobChangedError, ServerError, SettingError
 from tidyllm.core.limits import BatchLimits
@@ -137,3 +139,14 @@ def test_a_provider_without_batches_says_who_has_them(home: Path) -> None:
     with pytest.raises(SettingError, match="no chat"):
         send_batch(["a"], msgspec.structs.replace(bare, batch=openai.batch, files=openai.files)("m"))
     assert not home.exists()
+
+
+def test_the_lines_of_a_batch_may_ask_by_a_schema_which_is_a_part_of_the_job() -> None:
+    schema = tidyllm_schema("Stars", stars=field_int())
+    free = prepare(ROWS, openai("m"), prompt="{text}", system=None, name=None)
+    asked = prepare(ROWS, openai("m"), prompt="{text}", system=None, name=None, schema=schema)
+    body = msgspec.json.decode(asked.lines[0])["body"]
+    assert body["response_format"]["json_schema"] == {"name": "Stars", "schema": schema.definition, "strict": True}
+    assert "schema" not in free.parts
+    assert asked.parts["schema"]
+    assert asked.name != free.name

@@ -5,6 +5,7 @@
     "call": {"text": ..., "system": ..., "model": ..., "options": {...}}   what a user asks
     "reply": {...}   what the answer must be, field by field; `outcome` besides
     "error": {"kind": "RateLimitError", ...}   or the exception that it must be, with its facts
+    "data": {...}   what is read by call.schema, if there is one
     "pieces": [...]   of a stream, what is passed on while it comes
 """
 
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from tidyllm.client.schemas import schema_of
 from tidyllm.core.message import Conversation, UserTurn
 from tidyllm.core.reply import Reply
+from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call
 from tidyllm.dialects.asking import Asked, ask, stream
 from tidyllm.provider import Model, find_provider, provider_names
@@ -38,6 +41,7 @@ class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system: str | None = None
     model: str | None = None
     options: dict[str, object] = {}
+    schema: dict[str, object] | None = None
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +51,7 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reply: dict[str, object] | None = None
     error: dict[str, object] | None = None
     pieces: list[str] | None = None
+    data: object = None
     vectors: list[list[float]] | None = None
     models: list[dict[str, object]] | None = None
 
@@ -81,13 +86,18 @@ class Case(msgspec.Struct, frozen=True):
 
     def asking(self) -> Call[Reply]:
         """Return the call that has it answered."""
-        return (stream if self.verb == "stream" else ask)(asked(self.model), self.conversation)
+        return (stream if self.verb == "stream" else ask)(asked(self.model, self.schema), self.conversation)
+
+    @property
+    def schema(self) -> Schema | None:
+        """Return what the answer is to look like."""
+        return None if self.note.call.schema is None else schema_of(self.note.call.schema)
 
 
-def asked(model: Model) -> Asked:
+def asked(model: Model, schema: Schema | None = None) -> Asked:
     assert model.chat is not None
     assert model.chat_name is not None
-    return Asked(dialect=model.chat, site=model.site, model=model.chat_name, params=model.params)
+    return Asked(dialect=model.chat, site=model.site, model=model.chat_name, params=model.params, schema=schema)
 
 
 def made(provider: str, model: str | None = None, **options: object) -> Model:

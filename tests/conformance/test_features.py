@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from tests.conformance.cases import EXCHANGES, PROVIDERS, Case, cases
+from tidyllm.core.message import AssistantTurn
 from tidyllm.core.reply import Reply
 from tidyllm.provider import find_provider
 from tidyllm.transport.drive import drive
@@ -36,6 +37,8 @@ TELLS: Mapping[str, Callable[[Reply], bool]] = {
 CASES = {(case.provider, case.path.stem): case for case in cases("chat", "stream")}
 CHATTING = [name for name in PROVIDERS if find_provider(name).chat is not None]
 
+BY_SCHEMA = [name for name in CHATTING if (chat := find_provider(name).chat) and chat.schema_forms]
+
 
 def had(case: Case) -> Reply:
     return drive(case.asking(), case.transport)
@@ -58,6 +61,12 @@ def test_a_system_prompt_is_sent_and_the_reason_for_stopping_told(provider: str,
     assert case.note.call.system in json.dumps(sent)
     assert had(case).finish == "stop"
     assert had(case).tokens_out
+
+
+@pytest.mark.parametrize("provider", BY_SCHEMA)
+def test_an_answer_by_a_schema_is_data(provider: str) -> None:
+    case = CASES[provider, "chat_schema"]
+    assert AssistantTurn(had(case), case.schema).data() == case.note.data
 
 
 @pytest.mark.parametrize("provider", CHATTING)

@@ -8,11 +8,12 @@ import msgspec
 
 from tidyllm.client.calls import first_request, shown
 from tidyllm.client.disk import replacing, write_durably
-from tidyllm.client.jobs import JobFolder, JobRecord, Remote, job_folder, job_key, refuse_change
+from tidyllm.client.jobs import JobFolder, JobRecord, Remote, canonical, job_folder, job_key, refuse_change
 from tidyllm.client.rows import asker, row_ids
 from tidyllm.client.targets import batch_chat_of, batches_of, files_of, name_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
+from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Request
 from tidyllm.dialect import BatchOrder
 from tidyllm.provider import Model
@@ -60,7 +61,13 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(
-    data: "list[str] | IntoDataFrame", model: Model, *, prompt: str | None, system: str | None, name: str | None
+    data: "list[str] | IntoDataFrame",
+    model: Model,
+    *,
+    prompt: str | None,
+    system: str | None,
+    name: str | None,
+    schema: Schema | None = None,
 ) -> Prepared:
     """Return the job that a table makes; sends and writes nothing. Raises SettingError for what is wrong with it."""
     # Imported here, because it loads polars.
@@ -72,7 +79,7 @@ def prepare(
     table = read_table(data)
     if table.height == 0:
         raise SettingError("The table has no rows: there is nothing to send.")
-    lines = list(_limited(_lines(table, model, prompt=prompt, system=system), model))
+    lines = list(_limited(_lines(table, model, prompt=prompt, system=system, schema=schema), model))
     parts: dict[str, object] = {
         "provider": model.provider.name,
         "base_url": model.base_url,
@@ -81,12 +88,13 @@ def prepare(
         "parameters": model.params,
         "prompt": prompt,
         "system": system,
+        "schema": None if schema is None else schema.canonical(),
         "columns": table.columns,
         "rows": table.height,
         "data": table.digest(),
     }
     # What is not asked for is left out, so that a part that is added one day leaves the keys of old jobs as they are.
-    written = {part: _canonical(value) for part, value in parts.items() if value is not None}
+    written = {part: canonical(value) for part, value in parts.items() if value is not None}
     folder = job_folder(name or f"{model.provider.name}-{job_key(written)[:16]}")
     return Prepared(name=folder.name, model=model, table=table, lines=lines, parts=written)
 
@@ -138,11 +146,13 @@ def order_of(record: JobRecord, model: Model, *, input_file_id: str) -> BatchOrd
     return BatchOrder(input_file_id=input_file_id, path=batch_chat_of(model).path, metadata=notes)
 
 
-def _lines(table: "Table", model: Model, *, prompt: str | None, system: str | None) -> Iterator[bytes]:
+def _lines(
+    table: "Table", model: Model, *, prompt: str | None, system: str | None, schema: Schema | None
+) -> Iterator[bytes]:
     name, chat, batches = name_of(model), batch_chat_of(model), batches_of(model)
     ask = asker(prompt, system, columns=table.columns)
     for custom_id, conversation in zip(row_ids(table.height), ask(table.rows()), strict=True):
-        body = chat.body(name, conversation, params=model.params)
+        body = chat.body(name, conversation, params=model.params, schema=schema)
         yield batches.line(custom_id, path=chat.path, body=body) + b"\n"
 
 
@@ -176,7 +186,3 @@ def _intent(prepared: Prepared, *, created_at: float, token: str) -> JobRecord:
         created_at=created_at,
         remotes=(Remote(token=token, requests=len(prepared.lines)),),
     )
-
-
-def _canonical(value: object) -> str:
-    return msgspec.json.encode(value, order="deterministic").decode()

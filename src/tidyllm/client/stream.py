@@ -11,7 +11,9 @@ import msgspec
 from tidyllm.client.calls import transport_for
 from tidyllm.client.chat import LLMMessage, answering, opened, planned
 from tidyllm.client.preview import Preview
+from tidyllm.client.schemas import schema_of
 from tidyllm.core.errors import BrokenConnectionError, SettingError, StreamCutError
+from tidyllm.core.schema import Schema
 from tidyllm.dialects.asking import stream as streaming
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.background import BACKGROUND, LOOK_UP_S
@@ -21,12 +23,14 @@ from tidyllm.transport.drive import adrive
 class _Flow:
     """An answer on its way to whoever watches; nobody but the exchange holds it, and it ends when nobody watches."""
 
-    def __init__(self, talk: LLMMessage, model: Model, *, put: Callable[[str | None], None]) -> None:
+    def __init__(
+        self, talk: LLMMessage, model: Model, *, schema: Schema | None, put: Callable[[str | None], None]
+    ) -> None:
         self.wanted = True
         self._put = put
         """Takes each piece, and None after the last; from whichever thread."""
         self._said: list[str] = []
-        self._call = answering([talk], model, how=streaming)[0]
+        self._call = answering([talk], model, how=streaming, schema=schema)[0]
         self._transport = msgspec.structs.replace(transport_for(model, lets_go=True), watcher=self)
 
     async def run(self) -> LLMMessage:
@@ -68,9 +72,9 @@ class Stream(Iterator[str]):
     Whoever stops watching, by `close()` or by leaving a `with`, ends the answer; what had come of it is lost.
     """
 
-    def __init__(self, talk: LLMMessage, model: Model) -> None:
+    def __init__(self, talk: LLMMessage, model: Model, *, schema: Schema | None = None) -> None:
         self._pieces: SimpleQueue[str | None] = SimpleQueue()
-        self._flow = _Flow(talk, model, put=self._pieces.put)
+        self._flow = _Flow(talk, model, schema=schema, put=self._pieces.put)
         self._future: Future[LLMMessage] = BACKGROUND.start_watched(self._flow.run())
         self._ended = False
 
@@ -124,14 +128,14 @@ class Stream(Iterator[str]):
 class AsyncStream(AsyncIterator[str]):
     """What `Stream` is, for `async for`; `await answer.result()` has the conversation with the whole answer."""
 
-    def __init__(self, talk: LLMMessage, model: Model) -> None:
+    def __init__(self, talk: LLMMessage, model: Model, *, schema: Schema | None = None) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError as error:
             raise SettingError("astream is for use inside a running event loop; elsewhere use stream.") from error
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         loop, take = self._loop, self._pieces.put_nowait
-        self._flow = _Flow(talk, model, put=lambda piece: _hand_over(loop, take, piece=piece))
+        self._flow = _Flow(talk, model, schema=schema, put=lambda piece: _hand_over(loop, take, piece=piece))
         self._future: asyncio.Future[LLMMessage] = asyncio.ensure_future(self._flow.run())
         self._future.add_done_callback(_look_at)
         self._ended = False
@@ -177,33 +181,49 @@ class AsyncStream(AsyncIterator[str]):
 
 
 @overload
-def stream(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> Stream: ...
+def stream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: Literal[False] = False
+) -> Stream: ...
 @overload
-def stream(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
-def stream(data: str | LLMMessage, provider: Model | str, *, dry_run: bool = False) -> Stream | Preview:
+def stream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: Literal[True]
+) -> Preview: ...
+def stream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: bool = False
+) -> Stream | Preview:
     """Have a conversation answered, and watch the answer come: iterate over the pieces of its text.
 
         for piece in stream("Who was Konrad Zuse?", openai()):
             print(piece, end="", flush=True)
 
     The whole answer, with its thoughts, citations and tokens, is in the conversation that `result()` gives. It is asked
-    for at once, when this is called. With `dry_run` you get what would be sent, and nothing is.
+    for at once, when this is called. `schema` is as in `chat`. With `dry_run` you get what would be sent, and no more.
 
     Raises SettingError as `chat` does; while you iterate, StreamCutError where the answer ends before its end, and
     ApiError and its kin as the provider answers. An answer of which pieces were seen is never asked for again.
     """
-    talk, model = _one(data), resolve_model(provider)
-    return planned([talk], model, how=streaming)[0] if dry_run else Stream(talk, model)
+    talk, model, wanted = _one(data), resolve_model(provider), None if schema is None else schema_of(schema)
+    if dry_run:
+        return planned([talk], model, how=streaming, schema=wanted)[0]
+    return Stream(talk, model, schema=wanted)
 
 
 @overload
-def astream(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> AsyncStream: ...
+def astream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: Literal[False] = False
+) -> AsyncStream: ...
 @overload
-def astream(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
-def astream(data: str | LLMMessage, provider: Model | str, *, dry_run: bool = False) -> AsyncStream | Preview:
+def astream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: Literal[True]
+) -> Preview: ...
+def astream(
+    data: str | LLMMessage, provider: Model | str, *, schema: object = None, dry_run: bool = False
+) -> AsyncStream | Preview:
     """Do what `stream` does, for `async for`; called inside a running loop."""
-    talk, model = _one(data), resolve_model(provider)
-    return planned([talk], model, how=streaming)[0] if dry_run else AsyncStream(talk, model)
+    talk, model, wanted = _one(data), resolve_model(provider), None if schema is None else schema_of(schema)
+    if dry_run:
+        return planned([talk], model, how=streaming, schema=wanted)[0]
+    return AsyncStream(talk, model, schema=wanted)
 
 
 def _one(data: object) -> LLMMessage:

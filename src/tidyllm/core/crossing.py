@@ -36,7 +36,7 @@ def left_behind(conversation: Conversation, listener: Listener) -> tuple[str, ..
 def _told(turn: Turn, listener: Listener) -> Turn:
     if not isinstance(turn, AssistantTurn) or turn.reply.opaque is None or listener.reads(turn.reply):
         return turn
-    return AssistantTurn(msgspec.structs.replace(turn.reply, opaque=None))
+    return msgspec.structs.replace(turn, reply=msgspec.structs.replace(turn.reply, opaque=None))
 
 
 def _losses(conversation: Conversation, listener: Listener) -> Iterator[str]:

@@ -20,6 +20,9 @@
     * ServerError             500 and above, 408 and 424
   * PartlyFailedError         some of several requests were not answered; `results` has the answers of the others
   * BadAnswerError            the API answered with success, but not with what its documentation says
+    * RefusedAnswerError      the model declined, or a filter stopped it, where data were asked for
+    * TruncatedAnswerError    the answer was cut off before the data were whole
+    * InvalidAnswerError      the answer does not fit the schema; the message says where
   * JobError                  a job on disk and what was asked of it do not go together
     * JobNotFoundError        there is no job of that name
     * JobChangedError         a job of that name exists with other content
@@ -154,11 +157,24 @@ class BadAnswerError(TidyllmError):
         self.body = body
 
 
+class RefusedAnswerError(BadAnswerError):
+    """The model declined, or a filter stopped it, where data were asked for."""
+
+
+class TruncatedAnswerError(BadAnswerError):
+    """The answer was cut off before the data were whole: at `max_tokens`, or by a server that gave up."""
+
+
+class InvalidAnswerError(BadAnswerError):
+    """The answer does not fit the schema; the message says in one line what is wrong, and where."""
+
+
 class PartlyFailedError(TidyllmError):
     """Some of several requests were not answered.
 
     `results` has, in their order, what each became, or the exception that it met; the first of those is the cause of
-    this one. `chat` becomes a conversation with its answer, `embed` the table of the texts that were asked together.
+    this one. `chat` becomes a conversation with its answer, `embed` the table of the texts that were asked together;
+    of a user's table it is that table alone, with what became of each row.
     """
 
     def __init__(self, message: str, *, results: tuple[object, ...]) -> None:

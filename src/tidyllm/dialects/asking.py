@@ -11,6 +11,7 @@ from tidyllm.core.message import Conversation
 from tidyllm.core.params import Params
 from tidyllm.core.problem import SHOWN_CHARACTERS, read_problem
 from tidyllm.core.reply import Reply
+from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call, Request, Response
 from tidyllm.dialect import ChatDialect, Site
 from tidyllm.dialects.errors import api_error, request_id, success
@@ -23,6 +24,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     model: str
     params: Params
+    schema: Schema | None = None
+    """What the answer must look like, if that was said."""
 
 
 _LINE_ENDS = b"\n\n"
@@ -67,11 +70,12 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
 def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
     dialect, site, model = asked.dialect, asked.site, asked.model
     seen = told(conversation, Listener(site.provider, model, dialect.api))
+    body = dialect.body(model, seen, params=asked.params, streamed=streamed, schema=asked.schema)
     return Request(
         method="POST",
         url=dialect.url(site, model, streamed=streamed),
         headers=site.says(*dialect.headers, ("content-type", "application/json")),
-        body=msgspec.json.encode(dialect.body(model, seen, params=asked.params, streamed=streamed)),
+        body=msgspec.json.encode(body),
         auth=site.auth,
         lane=site.lane(model),
         timeout_s=site.timeout_s,
@@ -109,5 +113,6 @@ def _completed(reply: Reply, response: Response, *, asked: Asked) -> Reply:
         asked=asked.model,
         request_id=request_id(response.headers) or reply.request_id,
         seconds=response.seconds,
+        attempts=response.attempts,
         body=response.body,
     )

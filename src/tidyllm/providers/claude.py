@@ -6,6 +6,8 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Fields, Rule, Rules
 from tidyllm.dialects.anthropic.chat import Messages
 from tidyllm.dialects.anthropic.models import Models
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ANTHROPIC
 from tidyllm.provider import Provider
 
 # https://platform.claude.com/docs/en/build-with-claude/effort and .../adaptive-thinking; spec/anthropic 2d.
@@ -66,6 +68,6 @@ claude = Provider(
     chat_model="claude-sonnet-5-5",
     checked=date(2026, 11, 23),
     price_list="anthropic",
-    chat=Messages(families=_FAMILIES),
+    chat=Messages(families=_FAMILIES, schema_forms=(SchemaForm(takes=ANTHROPIC),)),
     models=Models(),
 )

@@ -4,6 +4,8 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ANY
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
@@ -42,6 +44,9 @@ _THINKING = Family(
     unless_effort="none",
 )
 
+# https://api-docs.deepseek.com/guides/json_mode: the prompt must say what the JSON is to be; spec/deepseek 6.
+_JSON_MODE = SchemaForm(takes=ANY, json_mode=True, told=True, enforced=False)
+
 deepseek = Provider(
     name="deepseek",
     docs="https://api-docs.deepseek.com",
@@ -50,6 +55,6 @@ deepseek = Provider(
     chat_model="deepseek-flash",
     checked=date(2026, 11, 23),
     price_list="deepseek",
-    chat=ChatCompletions(rules=_RULES, families=(_THINKING,)),
+    chat=ChatCompletions(rules=_RULES, families=(_THINKING,), schema_forms=(_JSON_MODE,)),
     models=Models(),
 )

@@ -8,6 +8,8 @@ from tidyllm.core.rules import Family, Fields, Rule, words
 from tidyllm.dialects.gemini.chat import GenerateContent
 from tidyllm.dialects.gemini.embed import EmbedContents
 from tidyllm.dialects.gemini.models import Models
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import GEMINI
 from tidyllm.provider import Provider
 
 _LEVEL = "generationConfig.thinkingConfig.thinkingLevel"
@@ -43,7 +45,7 @@ gemini = Provider(
     embed_model="gemini-embedding-001",
     checked=date(2026, 11, 23),
     price_list="google",
-    chat=GenerateContent(families=_FAMILIES),
+    chat=GenerateContent(families=_FAMILIES, schema_forms=(SchemaForm(takes=GEMINI),)),
     embed=EmbedContents(),
     models=Models(),
 )

@@ -4,6 +4,8 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ANY, GROQ
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
@@ -29,6 +31,12 @@ _FAMILIES = (
     Family(models=("qwen/qwen3.6*",), rules={"effort": words("reasoning_effort", "none")}),
 )
 
+# https://console.groq.com/docs/structured-outputs: not together with streaming; spec/groq 2b.
+_SCHEMA_FORMS = (
+    SchemaForm(takes=ANY, strict=False, enforced=False, streams=False),
+    SchemaForm(models=("openai/gpt-oss-20b", "openai/gpt-oss-120b"), takes=GROQ, strict=True, streams=False),
+)
+
 groq = Provider(
     name="groq",
     docs="https://console.groq.com/docs",
@@ -40,6 +48,6 @@ groq = Provider(
     chat_model="openai/gpt-oss-120b",
     checked=date(2026, 11, 23),
     price_list="groq",
-    chat=ChatCompletions(rules=_RULES, families=_FAMILIES),
+    chat=ChatCompletions(rules=_RULES, families=_FAMILIES, schema_forms=_SCHEMA_FORMS),
     models=Models(),
 )

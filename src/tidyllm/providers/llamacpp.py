@@ -1,6 +1,8 @@
 """llama.cpp's server: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md."""
 
 from tidyllm.core.auth import Auth
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import GRAMMAR
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -13,7 +15,7 @@ llamacpp = Provider(
     base_url="http://127.0.0.1:8080/v1",
     base_url_env="LLAMACPP_BASE_URL",
     auth=Auth(env="LLAMACPP_API_KEY", required=False),
-    chat=ChatCompletions(rules=LENIENT),
+    chat=ChatCompletions(rules=LENIENT, schema_forms=(SchemaForm(takes=GRAMMAR),)),
     # Neither base64 nor a length of vectors is documented; spec/llamacpp 3.
     embed=EmbeddingsApi(encoding="float", dimensions_field=None),
     models=Models(),

@@ -3,6 +3,8 @@
 from tidyllm.core.auth import Auth
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.wire import MIB
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ANY
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.dialects.openai.files import Files
@@ -15,7 +17,7 @@ local = Provider(
     base_url_env="TIDYLLM_BASE_URL",
     auth=Auth(env="TIDYLLM_API_KEY", required=False),
     # The endpoints behind it are many, and not all know the newer name.
-    chat=ChatCompletions(rules=LENIENT),
+    chat=ChatCompletions(rules=LENIENT, schema_forms=(SchemaForm(takes=ANY, enforced=False),)),
     files=Files(),
     batch=Batches(),
     # What the server accepts unless it is set up otherwise.

@@ -4,6 +4,8 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ANY
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -37,7 +39,7 @@ mistral = Provider(
     checked=date(2026, 11, 23),
     price_list="mistral",
     # The last chunk of a stream tells of tokens by itself, and `stream_options` is refused; spec/mistral 4.
-    chat=ChatCompletions(rules=_RULES, asks_usage=False),
+    chat=ChatCompletions(rules=_RULES, asks_usage=False, schema_forms=(SchemaForm(takes=ANY, strict=True),)),
     # The tokens of a request are capped at 16,384; most text has two bytes a token or more. `output_dtype` in extra=
     # would make base64 of something else than floats; spec/mistral 6.
     embed=EmbeddingsApi(

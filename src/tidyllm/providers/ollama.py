@@ -3,6 +3,8 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import GRAMMAR
 from tidyllm.dialects.ollama.chat import OllamaChat
 from tidyllm.dialects.ollama.embed import OllamaEmbed
 from tidyllm.dialects.ollama.models import OllamaModels
@@ -20,7 +22,8 @@ ollama = Provider(
     # Which models chat is up to what was pulled.
     embed_model="embeddinggemma",
     checked=date(2026, 11, 23),
-    chat=OllamaChat(),
+    # Its documentation has the schema in the prompt too; its cloud has it there alone; spec/ollama 1 and 3.
+    chat=OllamaChat(schema_forms=(SchemaForm(takes=GRAMMAR, told=True),)),
     embed=OllamaEmbed(),
     models=OllamaModels(),
 )

@@ -8,7 +8,7 @@ from tidyllm.core.rules import Family, refused
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
-from tidyllm.dialects.openai.families import CHAT_FAMILIES, CHAT_RULES, RESPONSES_FAMILIES
+from tidyllm.dialects.openai.families import CHAT_FAMILIES, CHAT_RULES, RESPONSES_FAMILIES, schema_forms
 from tidyllm.dialects.openai.files import Files
 from tidyllm.dialects.openai.models import Models
 from tidyllm.dialects.openai.responses import Responses
@@ -19,7 +19,7 @@ _FIXED_LENGTH = Family(
     models=("text-embedding-ada-002",), rules=refused("dimensions", why="Its vectors have 1536 numbers.")
 )
 
-_CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES)
+_CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms())
 
 openai = Provider(
     name="openai",
@@ -32,7 +32,7 @@ openai = Provider(
     checked=date(2026, 11, 23),
     price_list="openai",
     # Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
-    chat=Responses(families=RESPONSES_FAMILIES),
+    chat=Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms()),
     chat_also=(_CHAT,),
     embed=EmbeddingsApi(families=(_FIXED_LENGTH,)),
     models=Models(),

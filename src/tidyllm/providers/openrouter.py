@@ -4,6 +4,8 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, words
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ROUTED
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -31,7 +33,13 @@ openrouter = Provider(
     checked=date(2026, 11, 23),
     price_list="openrouter",
     # Tokens are told in any case, and so is what they cost; spec/openrouter 2.
-    chat=ChatCompletions(rules=_RULES, families=(_ALL,), asks_usage=False, replays="reasoning_details"),
+    chat=ChatCompletions(
+        rules=_RULES,
+        families=(_ALL,),
+        asks_usage=False,
+        replays="reasoning_details",
+        schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
+    ),
     embed=EmbeddingsApi(),
     models=Models(),
 )

@@ -7,6 +7,8 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Rules, refused, words
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import ROUTED
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
 from tidyllm.dialects.openai.responses import Responses
@@ -43,7 +45,13 @@ perplexity = Provider(
     embed_model="pplx-embed-v1-0.6b",
     checked=date(2026, 11, 23),
     # No price list: it charges for searches too, of which an answer tells nothing but their price.
-    chat=Responses(rules=_RULES, keeps_reasoning=False, known_fields=_FIELDS),
+    chat=Responses(
+        rules=_RULES,
+        keeps_reasoning=False,
+        known_fields=_FIELDS,
+        schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
+        nests_format=True,
+    ),
     # Whole numbers from -128 to 127, of no unit length: compare them by their angle; spec/perplexity 5.
     embed=EmbeddingsApi(inputs_max=512, encoding="base64_int8"),
     models=Models(),

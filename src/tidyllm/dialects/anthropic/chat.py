@@ -10,9 +10,11 @@ from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Opaque, Reply
 from tidyllm.core.rules import Family, Rule, Rules, refused, request_body
+from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.anthropic.shapes import Block, Message, Usage, citations
 from tidyllm.dialects.anthropic.stream import EventDecoder
+from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 
 STANDARD: Rules = {
     "max_tokens": Rule(field="max_tokens", low=1),
@@ -42,6 +44,8 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the API: newer ones refuse more."""
     families: tuple[Family, ...] = ()
     """Models that differ; each must be told a `max_tokens`, which the API demands."""
+    schema_forms: tuple[SchemaForm, ...] = ()
+    """How models are asked for an answer that fits a schema; the last form that holds for a model."""
     api: str = "messages"
 
     @property
@@ -55,7 +59,13 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
         return site.base_url + self.path.removeprefix("/v1")
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for a parameter that cannot be honoured."""
         fixed: dict[str, object] = {"model": model, "messages": list(self._messages(conversation))}
@@ -63,6 +73,9 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
             fixed["system"] = conversation.system
         if streamed:
             fixed["stream"] = True
+        if schema is not None:
+            form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
+            fixed["output_config"] = {"format": {"type": "json_schema", "schema": form.definition(schema)}}
         body = request_body(fixed, params, model=model, rules=STANDARD, families=self.families)
         _check_budget(body, model=model)
         return body

@@ -10,10 +10,12 @@ from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Opaque, Reply
 from tidyllm.core.rules import Family, Rule, Rules, request_body, words
+from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.gemini.chat_shapes import Candidate, Generated, Usage
 from tidyllm.dialects.gemini.chat_stream import ChunkDecoder
 from tidyllm.dialects.gemini.names import bare, url_path
+from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 
 STANDARD: Rules = {
     "temperature": Rule(field="generationConfig.temperature", low=0, high=2),
@@ -39,6 +41,8 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/v1beta/models:generateContent"
     """What stands for this API; nothing is sent there, for its URLs name the model."""
     families: tuple[Family, ...] = ()
+    schema_forms: tuple[SchemaForm, ...] = ()
+    """How models are asked for an answer that fits a schema; the last form that holds for a model."""
     api: str = "generate_content"
 
     @property
@@ -52,15 +56,24 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
         return f"{site.base_url}{url_path(model)}:{verb}"
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for a parameter that cannot be honoured."""
-        del streamed
         _check_one_answer(params.extra)
         fixed: dict[str, object] = {}
         if conversation.system is not None:
             fixed["systemInstruction"] = {"parts": [{"text": conversation.system}]}
         fixed["contents"] = list(self._contents(conversation))
+        if schema is not None:
+            form = form_for(self.schema_forms, model=bare(model), params=params, streamed=streamed)
+            json = {"responseMimeType": "application/json", "responseJsonSchema": form.definition(schema)}
+            fixed["generationConfig"] = json
         return request_body(fixed, params, model=bare(model), rules=STANDARD, families=self.families)
 
     def read(self, body: bytes) -> Reply:

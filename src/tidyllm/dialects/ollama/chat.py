@@ -10,8 +10,10 @@ from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Likely, Reply, TokenLikelihood
 from tidyllm.core.rules import Family, Rule, Rules, request_body
+from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.events import JsonLines, PieceDecoder
+from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 
 STANDARD: Rules = {
     "temperature": Rule(field="options.temperature", low=0),
@@ -44,6 +46,8 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
     """Ollama's own API for chat; its compatible one drops errors in mid-stream and takes fewer options."""
 
     path: str = "/api/chat"
+    schema_forms: tuple[SchemaForm, ...] = ()
+    """How models are asked for an answer that fits a schema; the last form that holds for a model."""
     api: str = "ollama"
 
     @property
@@ -57,17 +61,28 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
         return site.base_url + self.path
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for a parameter that cannot be honoured."""
+        # The API streams unless it is told not to.
+        fixed: dict[str, object] = {"model": model, "stream": streamed}
+        if schema is not None:
+            form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
+            conversation = form.asking(conversation, schema)
+            fixed["format"] = form.definition(schema)
         said = [
             {"role": "assistant" if isinstance(turn, AssistantTurn) else "user", "content": turn.text}
             for turn in conversation.turns
         ]
         if conversation.system is not None:
             said.insert(0, {"role": "system", "content": conversation.system})
-        # The API streams unless it is told not to.
-        fixed = {"model": model, "messages": said, "stream": streamed}
+        fixed["messages"] = said
         return request_body(fixed, params, model=model, rules=STANDARD, families=(_NOTHING_LOST,))
 
     def read(self, body: bytes) -> Reply:

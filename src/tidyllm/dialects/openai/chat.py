@@ -10,7 +10,9 @@ from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE, read_problem
 from tidyllm.core.reply import Opaque, Reply
 from tidyllm.core.rules import Family, Rule, Rules, request_body, words
+from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
+from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.openai.chat_shapes import Choice, Completion, Usage
 from tidyllm.dialects.openai.chat_stream import ChunkDecoder
 
@@ -51,6 +53,8 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a stream tells of its tokens only when asked to."""
     replays: str | None = None
     """The field of an answer that means something to the server alone, and is given back to it."""
+    schema_forms: tuple[SchemaForm, ...] = ()
+    """How models are asked for an answer that fits a schema; the last form that holds for a model."""
     api: str = "chat_completions"
 
     @property
@@ -65,10 +69,21 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
         return site.base_url + self.path.removeprefix("/v1")
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
-        """Return the request's body. Raises SettingError for a parameter that cannot be honoured."""
-        fixed: dict[str, object] = {"model": model, "messages": list(self._messages(conversation))}
+        """Return the request's body. Raises SettingError for what cannot be honoured."""
+        fixed: dict[str, object] = {"model": model}
+        if schema is not None:
+            form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
+            conversation = form.asking(conversation, schema)
+            fixed["response_format"] = form.nested(schema)
+        fixed["messages"] = list(self._messages(conversation))
         if streamed:
             fixed |= {"stream": True} | ({"stream_options": {"include_usage": True}} if self.asks_usage else {})
         rules = {**STANDARD, **self.rules}

@@ -1,11 +1,16 @@
 """What the models that OpenAI makes take and refuse, whoever offers them; spec/openai-chat 3.2."""
 
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
+from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.json_schema.takes import OPENAI, Takes
 
 # `gpt-5-chat` does not reason, all others of that generation do.
 _REASONING = ("o[0-9]*", "gpt-5", "gpt-5-[!c]*", "gpt-5-codex*", "gpt-5.*", "gpt-6*")
 _NOT_REASONING = ("gpt-3.5*", "gpt-4*", "gpt-5-chat*")
 _OLDER = refused("effort", "thoughts", why="It does not reason; gpt-5 and later do.")
+
+# https://developers.openai.com/api/docs/guides/structured-outputs: they have JSON mode alone, or nothing.
+_SCHEMALESS = ("gpt-3.5*", "gpt-4", "gpt-4-*", "gpt-4o-2024-05-13", "chatgpt-4o*", "o1-mini*", "o1-preview*")
 
 _UNLESS_NONE = 'It reasons: effort= steers it; with effort="none", where it has that, this works.'
 _ONLY_CHAT = (
@@ -60,3 +65,9 @@ RESPONSES_FAMILIES = (
     Family(models=("gpt-6.2*",), rules={"effort": words("reasoning.effort", *_SIX_TWO)}),
 )
 """How models differ in Responses."""
+
+
+def schema_forms(takes: Takes = OPENAI) -> tuple[SchemaForm, ...]:
+    """Return how models are asked for an answer that fits a schema, by who offers them."""
+    older = SchemaForm(models=_SCHEMALESS, takes=takes, refusal="gpt-4o-mini and later models do.")
+    return SchemaForm(takes=takes, strict=True), older

@@ -10,7 +10,9 @@ from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE, read_problem
 from tidyllm.core.reply import Opaque, Reply
 from tidyllm.core.rules import Family, Rule, Rules, refused, request_body, words
+from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
+from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.openai.responses_shapes import Output, ResponseObject, Usage, output_of
 from tidyllm.dialects.openai.responses_stream import EventDecoder
 
@@ -44,6 +46,10 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
     """Whether thoughts are kept here, encrypted, and not at the provider: they go back with the conversation."""
     known_fields: frozenset[str] | None = None
     """All the fields that a request may have, where one that is not known is an error; null where any may be sent."""
+    schema_forms: tuple[SchemaForm, ...] = ()
+    """How models are asked for an answer that fits a schema; the last form that holds for a model."""
+    nests_format: bool = False
+    """Whether the form of an answer is said as in Chat Completions."""
     api: str = "responses"
 
     @property
@@ -58,7 +64,13 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
         return site.base_url + self.path.removeprefix("/v1")
 
     def body(
-        self, model: str, conversation: Conversation, *, params: Params, streamed: bool = False
+        self,
+        model: str,
+        conversation: Conversation,
+        *,
+        params: Params,
+        streamed: bool = False,
+        schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for what cannot be honoured."""
         self._check_known(params.extra)
@@ -67,6 +79,10 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
             fixed["instructions"] = conversation.system
         if streamed:
             fixed["stream"] = True
+        if schema is not None:
+            form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
+            nests = self.nests_format
+            fixed |= {"response_format": form.nested(schema)} if nests else {"text": {"format": form.flat(schema)}}
         families = (_STATELESS, *self.families) if self.keeps_reasoning else self.families
         return request_body(fixed, params, model=model, rules={**STANDARD, **self.rules}, families=families)
 
