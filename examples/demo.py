@@ -64,7 +64,13 @@ def real_texts() -> pl.DataFrame:
 @contextmanager
 def running(*arguments: str, log: Path) -> Iterator[str]:
     """Run a command of tidyllm; yield the URL it says it listens on, and stop it at the end."""
-    command = [sys.executable, "-m", "tidyllm", *arguments]
+    with started([sys.executable, "-m", "tidyllm", *arguments], log=log) as url:
+        yield url
+
+
+@contextmanager
+def started(command: list[str], *, log: Path, start_s_max: float = START_S_MAX) -> Iterator[str]:
+    """Run a command; yield the URL it says it listens on, and stop it at the end."""
     with (
         log.open("wb") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
@@ -73,7 +79,7 @@ def running(*arguments: str, log: Path) -> Iterator[str]:
         reader = Thread(target=_read_all, args=(process, lines), daemon=True)
         reader.start()
         try:
-            yield _first_url(process, lines, log)
+            yield _first_url(process, lines, log=log, start_s_max=start_s_max)
         finally:
             process.terminate()
             try:
@@ -89,8 +95,8 @@ def _read_all(process: "subprocess.Popen[str]", lines: "SimpleQueue[str]") -> No
         lines.put(line)
 
 
-def _first_url(process: "subprocess.Popen[str]", lines: "SimpleQueue[str]", log: Path) -> str:
-    deadline = time.monotonic() + START_S_MAX
+def _first_url(process: "subprocess.Popen[str]", lines: "SimpleQueue[str]", *, log: Path, start_s_max: float) -> str:
+    deadline = time.monotonic() + start_s_max
     while time.monotonic() < deadline:
         try:
             found = re.search(r"https?://\S+", lines.get(timeout=0.1))

@@ -21,11 +21,11 @@ def embedding_body(
     return request_body(fixed, params, model=model, rules={"dimensions": dimensions}, families=families)
 
 
-def fitting(vectors: Sequence[bytes], *, texts: int) -> tuple[bytes, ...]:
-    """Return the vectors, if there is one for each text, all of one length. Raises ValueError."""
+def fitting(vectors: Sequence[bytes], *, texts: int) -> bytes:
+    """Return the vectors in one piece, if there is one for each text, all of one length. Raises ValueError."""
     if len(vectors) != texts:
         raise ValueError(f"there are {len(vectors)} for {texts} texts")
     lengths = {len(vector) for vector in vectors}
     if len(lengths) > 1 or 0 in lengths:
         raise ValueError("they are not all of one length, or empty")
-    return tuple(vectors)
+    return b"".join(vectors)

@@ -33,7 +33,8 @@ def test_each_text_has_its_vector() -> None:
     transport = Transport(sender=play(EXCHANGES / "embed_plain.json"), keys=Keys("key"))
     call = EmbedContents().embed(SITE, ["first", "zweiter"], model="gemini-embedding-001", params=Params())
     found = drive(call, transport)
-    assert [list(array("f", vector)) for vector in found.vectors] == [[0.5, -0.25, 1.0], [0.125, 0.0, -2.0]]
+    assert list(array("f", found.vectors)) == [0.5, -0.25, 1.0, 0.125, 0.0, -2.0]
+    assert (found.count, found.length) == (2, 3)
     assert (found.model, found.tokens_in) == (None, None)
     assert EmbedContents().inputs_max == 100
 
@@ -65,7 +66,7 @@ def test_the_length_of_the_vectors_can_be_asked_for() -> None:
 
 def test_tokens_are_told_where_the_api_tells_them() -> None:
     found = answered({"embeddings": [{"values": [1]}], "usageMetadata": {"promptTokenCount": 4}}, "a")
-    assert (found.vectors, found.tokens_in) == ((b"\x00\x00\x80\x3f",), 4)
+    assert (found.vectors, found.tokens_in) == (b"\x00\x00\x80\x3f", 4)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
             vectors = fitting([packed(one.values or ()) for one in said.embeddings or []], texts=len(texts))
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
-        return Embeddings(vectors=vectors, tokens_in=(said.usage_metadata or Usage()).prompt_token_count)
+        return Embeddings(
+            vectors=vectors, count=len(texts), tokens_in=(said.usage_metadata or Usage()).prompt_token_count
+        )
 
 
 def _request(text: str, *, model: str, params: Params) -> dict[str, object]:

@@ -50,7 +50,7 @@ class OllamaEmbed(msgspec.Struct, frozen=True, kw_only=True):
             vectors = fitting([packed(numbers) for numbers in said.embeddings], texts=len(texts))
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
-        return Embeddings(vectors=vectors, model=said.model or None, tokens_in=said.prompt_eval_count)
+        return Embeddings(vectors=vectors, count=len(texts), model=said.model or None, tokens_in=said.prompt_eval_count)
 
 
 class _Answer(msgspec.Struct, frozen=True):

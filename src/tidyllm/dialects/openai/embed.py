@@ -59,7 +59,9 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
             vectors = _ordered(said.data, count=len(texts), read=_READERS.get(self.encoding, from_base64_floats))
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
-        return Embeddings(vectors=vectors, model=said.model or None, tokens_in=(said.usage or _Usage()).tokens())
+        return Embeddings(
+            vectors=vectors, count=len(texts), model=said.model or None, tokens_in=(said.usage or _Usage()).tokens()
+        )
 
     def _body(self, texts: Sequence[str], *, model: str, params: Params) -> dict[str, object]:
         rule = Rule(field=self.dimensions_field, low=1)
@@ -93,8 +95,8 @@ class _Answer(msgspec.Struct, frozen=True):
     usage: _Usage | None = None
 
 
-def _ordered(items: Sequence[_Item], *, count: int, read: Callable[[str], bytes]) -> tuple[bytes, ...]:
-    """Return the vectors in the order of their texts. Raises ValueError where they do not fit the texts."""
+def _ordered(items: Sequence[_Item], *, count: int, read: Callable[[str], bytes]) -> bytes:
+    """Return the vectors in the order of their texts, in one piece. Raises ValueError where they do not fit these."""
     vectors: dict[int, bytes] = {}
     for place, item in enumerate(items):
         index = place if item.index is None else item.index
