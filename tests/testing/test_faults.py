@@ -230,3 +230,27 @@ def test_the_counts_add_up_whatever_happens() -> None:
     assert counts.answered == 300 - counts.abandoned
     assert counts.broken == sum(seen.count(word) for word in ("cut", "huge", "bomb", "text/html False"))
     assert counts.working_peak <= 2
+
+
+def test_a_model_that_declines_says_why_in_place_of_a_text() -> None:
+    with simulated_model(Behavior(decline_rate=1)) as model:
+        (choice,) = json.loads(chat(model, "a").body)["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "stop")
+    assert choice["message"]["refusal"]
+
+
+def test_a_truncated_answer_ends_in_the_middle_and_says_so() -> None:
+    with simulated_model() as model:
+        (whole,) = json.loads(chat(model, "a").body)["choices"]
+    with simulated_model(Behavior(truncate_rate=1)) as model:
+        (choice,) = json.loads(chat(model, "a").body)["choices"]
+    assert choice["finish_reason"] == "length"
+    text = choice["message"]["content"]
+    assert whole["message"]["content"].startswith(text)
+    assert 0 < len(text) < len(whole["message"]["content"])
+
+
+def test_only_chat_completions_are_declined() -> None:
+    with simulated_model(Behavior(decline_rate=1)) as model:
+        body = {"model": "m", "input": "a"}
+        assert json.loads(ask(model, "/v1/embeddings", json.dumps(body).encode()).body)["data"]

@@ -49,6 +49,8 @@ class Fault(Enum):
     BAD_REQUEST = "bad_request"
     REDIRECT = "redirect"
     DRIP = "drip"
+    DECLINE = "decline"
+    TRUNCATE = "truncate"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -122,6 +124,10 @@ class Behavior(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Share of requests with a good answer whose body comes in about ten pieces."""
     drip_s: float = 1.0
     """The time from the first of those pieces to the last, in seconds."""
+    decline_rate: float = 0.0
+    """Share of chat requests, streamed ones apart, whose answer is a refusal in place of a text."""
+    truncate_rate: float = 0.0
+    """Share of chat requests, streamed ones apart, whose answer is cut off in the middle for its length."""
     seed: int = 0
 
     def __post_init__(self) -> None:

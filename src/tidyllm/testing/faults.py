@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -32,6 +33,8 @@ class Faults:
             Fault.HUGE: self._inflate,
             Fault.BOMB: self._mine,
             Fault.DRIP: self._drip,
+            Fault.DECLINE: lambda answer, _: _said(answer, _decline),
+            Fault.TRUNCATE: lambda answer, _: _said(answer, _truncate),
         }
 
     def spoil(self, answer: Answer, fault: Fault, *, chance: float) -> Answer:
@@ -56,6 +59,23 @@ class Faults:
         pieces = [body[start : start + step] for start in range(0, len(body), step)]
         stream = Stream(pieces=pieces, length=len(body), pause_s=self._behavior.drip_s / (len(pieces) - 1))
         return msgspec.structs.replace(answer, stream=stream)
+
+
+def _said(answer: Answer, change: Callable[[dict[str, Any]], None]) -> Answer:
+    """Return a chat completion with another choice; anything else as it is."""
+    completion = msgspec.json.decode(answer.body) if answer.content_type == JSON else {}
+    for choice in completion.get("choices", ()):
+        change(choice)
+    return msgspec.structs.replace(answer, body=msgspec.json.encode(completion)) if completion else answer
+
+
+def _decline(choice: dict[str, Any]) -> None:
+    choice["message"] |= {"content": None, "refusal": "I cannot help with that."}
+
+
+def _truncate(choice: dict[str, Any]) -> None:
+    text = choice["message"]["content"]
+    choice["message"]["content"], choice["finish_reason"] = text[: len(text) // 2], "length"
 
 
 class Padded(msgspec.Struct, frozen=True):
