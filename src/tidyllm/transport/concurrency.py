@@ -177,7 +177,7 @@ class Concurrency:
         self._held = _Mean()
         """Of the limit that holds."""
         self._trial: _Trial | None = None
-        self._patience = {Way.DOWN: 1, Way.UP: PATIENCE_FIRST}
+        self._patience = dict.fromkeys(Way, PATIENCE_FIRST)
         self._waited = {Way.DOWN: 0, Way.UP: 0}
         self._refused = False
         """Whether refusals say how far to go."""
@@ -287,7 +287,7 @@ class Concurrency:
     def _go_on_rising(self, rise: list[tuple[float, float]], window: _Window, *, now: float) -> None:
         rise.append((self._found, window.goodput))
         follows = len(rise) < RISE_WINDOWS_MIN or window.goodput >= RISE_GAIN * rise[-RISE_WINDOWS_MIN][1]
-        if follows and window.refused_share < REFUSED_MOST and 2 * self._found <= self._most:
+        if follows and window.refused_share < REFUSED_MOST and self._found < self._most:
             self._set(2 * self._found, now=now, settle=RISE_SETTLE_ROUNDS)
             return
         best = max(goodput for _, goodput in rise)
