@@ -5,23 +5,28 @@ BIN := .venv/bin
 RUNS := .venv/installed-server
 TESTS := .venv/installed-dev
 PLOTS := .venv/installed-bench
+ARRAYS := .venv/installed-numpy
+MODEL := .venv-search/installed
 FULL := src/tidyllm/core/* src/tidyllm/dialect.py src/tidyllm/dialects/* src/tidyllm/provider.py src/tidyllm/providers/*
 # Newer versions of pip take the build's pins from PIP_BUILD_CONSTRAINT, older ones from PIP_CONSTRAINT.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
-BENCHMARKS := imports http_client simulated_model two_workers dispatch kept_busy overload memory validation list fairness others
+BENCHMARKS := imports http_client simulated_model two_workers dispatch kept_busy overload memory validation list fairness rows nearest others
 KILLS ?= 300
 SEED ?= 1
 comma := ,
 space := $(subst ,, )
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos bench docs format clean
+.PHONY: help demo example-search test check chaos bench docs format clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUNS) ## Send 575 real texts through a batch server and a simulated model, all on this machine
 	@$(BIN)/python examples/demo.py
+
+example-search: $(ARRAYS) $(MODEL) ## Search Python's documentation with a real model, which takes 1.5 GB or more to install
+	@$(BIN)/python -m examples.search
 
 test: $(TESTS) ## Run the tests
 	@$(BIN)/pytest
@@ -50,13 +55,20 @@ format: $(TESTS) ## Format the code and mend what lint can mend
 	@$(BIN)/ruff format && $(BIN)/ruff check --fix
 
 clean: ## Remove .venv and everything else that was made here
-	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-search build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MODEL): examples/search/requirements.txt
+	@echo "Installing the model and torch into .venv-search; this can take some minutes."
+	@$(PYTHON) -m venv --clear .venv-search
+	@.venv-search/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(RUNS): EXTRAS := server
 $(TESTS): EXTRAS := server,dev
 $(PLOTS): EXTRAS := server,dev,bench
-$(RUNS) $(TESTS) $(PLOTS): pyproject.toml constraints.txt
+$(ARRAYS): EXTRAS := numpy
+$(RUNS) $(TESTS) $(PLOTS) $(ARRAYS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "tidyllm needs Python 3.11 or newer, and $(PYTHON) is not. With another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Installing into .venv; the first time takes about a minute."

@@ -18,6 +18,7 @@ FACE = [
     "Plan",
     "Preview",
     "Provider",
+    "RunPlan",
     "Stream",
     "acancel_batch",
     "achat",
@@ -39,6 +40,12 @@ FACE = [
     "embed",
     "errors",
     "fetch_batch",
+    "field_chr",
+    "field_dbl",
+    "field_fct",
+    "field_int",
+    "field_lgl",
+    "field_object",
     "gemini",
     "groq",
     "list_batches",
@@ -47,6 +54,7 @@ FACE = [
     "llm_message",
     "local",
     "mistral",
+    "nearest",
     "ollama",
     "openai",
     "openrouter",
@@ -54,12 +62,15 @@ FACE = [
     "rate_limit_info",
     "send_batch",
     "stream",
+    "summary",
+    "tidyllm_schema",
+    "to_numpy",
     "using",
     "vllm",
     "voyage",
     "wait_batch",
 ]
-HEAVY = {"polars", "narwhals", "pandas", "pyarrow", "pyreqwest", "rich", "fastapi", "sqlalchemy", "typer"} | {
+HEAVY = {"polars", "narwhals", "numpy", "pandas", "pyarrow", "pyreqwest", "rich", "fastapi", "sqlalchemy", "typer"} | {
     *("genai_prices", "httpx", "httpx2", "openai", "pydantic")
 }
 
@@ -97,7 +108,7 @@ def test_importing_the_package_imports_almost_nothing() -> None:
 
 def test_naming_verbs_and_providers_loads_no_table_library_and_no_network() -> None:
     loaded = modules_after(
-        "from tidyllm import chat, embed, list_models, openai, local, send_batch, list_batches, fetch_batch, using"
+        "from tidyllm import chat, embed, list_models, nearest, openai, local, send_batch, list_batches, fetch_batch"
     )
     assert not HEAVY & loaded
     assert not HEAVY & modules_after("from tidyllm.compat import last_reply; from tidyllm.testing import play, record")

@@ -37,6 +37,7 @@ HOME_OF_LIBRARY = {
     "fastapi": ("tidyllm.server.api",),
     "genai_prices": ("tidyllm.client",),
     "httptools": ("tidyllm.testing",),
+    "numpy": ("tidyllm.client",),
     "narwhals": ("tidyllm.client", "tidyllm.compat"),
     "polars": ("tidyllm.client", "tidyllm.compat"),
     "pyreqwest": ("tidyllm.transport",),

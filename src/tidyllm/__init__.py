@@ -24,13 +24,25 @@ if TYPE_CHECKING:
     )
     from tidyllm.client.calls import using
     from tidyllm.client.chat import LLMMessage, achat, chat, llm_message
+    from tidyllm.client.chat_table import RunPlan
     from tidyllm.client.embed import aembed, embed
     from tidyllm.client.jobs import Job
     from tidyllm.client.limits import rate_limit_info
     from tidyllm.client.models import alist_models, list_models
+    from tidyllm.client.nearest import nearest, to_numpy
     from tidyllm.client.plan import Plan
     from tidyllm.client.preview import Preview
+    from tidyllm.client.schemas import (
+        field_chr,
+        field_dbl,
+        field_fct,
+        field_int,
+        field_lgl,
+        field_object,
+        tidyllm_schema,
+    )
     from tidyllm.client.stream import AsyncStream, Stream, astream, stream
+    from tidyllm.client.summary import summary
     from tidyllm.provider import Model, Provider
     from tidyllm.providers.azure_openai import azure_openai
     from tidyllm.providers.chat_completions import chat_completions
@@ -56,6 +68,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Provider",
+    "RunPlan",
     "Stream",
     "acancel_batch",
     "achat",
@@ -77,6 +90,12 @@ __all__ = [
     "embed",
     "errors",
     "fetch_batch",
+    "field_chr",
+    "field_dbl",
+    "field_fct",
+    "field_int",
+    "field_lgl",
+    "field_object",
     "gemini",
     "groq",
     "list_batches",
@@ -85,6 +104,7 @@ __all__ = [
     "llm_message",
     "local",
     "mistral",
+    "nearest",
     "ollama",
     "openai",
     "openrouter",
@@ -92,6 +112,9 @@ __all__ = [
     "rate_limit_info",
     "send_batch",
     "stream",
+    "summary",
+    "tidyllm_schema",
+    "to_numpy",
     "using",
     "vllm",
     "voyage",
@@ -106,6 +129,7 @@ _MODULE_OF = {
     "Plan": "client.plan",
     "Preview": "client.preview",
     "Provider": "provider",
+    "RunPlan": "client.chat_table",
     "Stream": "client.stream",
     "achat": "client.chat",
     "aembed": "client.embed",
@@ -117,6 +141,12 @@ _MODULE_OF = {
     "claude": "providers.claude",
     "deepseek": "providers.deepseek",
     "embed": "client.embed",
+    "field_chr": "client.schemas",
+    "field_dbl": "client.schemas",
+    "field_fct": "client.schemas",
+    "field_int": "client.schemas",
+    "field_lgl": "client.schemas",
+    "field_object": "client.schemas",
     "gemini": "providers.gemini",
     "groq": "providers.groq",
     "list_models": "client.models",
@@ -124,12 +154,16 @@ _MODULE_OF = {
     "llm_message": "client.chat",
     "local": "providers.local",
     "mistral": "providers.mistral",
+    "nearest": "client.nearest",
     "ollama": "providers.ollama",
     "openai": "providers.openai",
     "openrouter": "providers.openrouter",
     "perplexity": "providers.perplexity",
     "rate_limit_info": "client.limits",
     "stream": "client.stream",
+    "summary": "client.summary",
+    "tidyllm_schema": "client.schemas",
+    "to_numpy": "client.nearest",
     "using": "client.calls",
     "vllm": "providers.vllm",
     "voyage": "providers.voyage",

@@ -223,7 +223,7 @@ def test_ctrl_c_in_a_list_keeps_what_has_come() -> None:
     # The last one was only sent when another had been answered.
     assert waited is None
     assert {talk.reply() for talk in answered if talk is not None} == {"Hello."}
-    assert "in the exception's `results`" in caught.value.__notes__[0]
+    assert "The exception's `results` has what came" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,12 @@ def test_a_conversation_that_waits_for_no_answer_is_refused_before_anything_is_s
 
 
 def test_what_cannot_be_asked_is_refused() -> None:
-    with pytest.raises(SettingError, match=r"not DataFrame\. For a table: send_batch"):
+    with pytest.raises(SettingError, match=r'as in prompt="Explain: \{text\}"'):
         chat(pl.DataFrame({"text": ["a"]}), local("m"))  # type: ignore[call-overload]
+    with pytest.raises(SettingError, match="no table that can be read"):
+        chat(3, local("m"), prompt="{text}")  # type: ignore[call-overload]
+    with pytest.raises(SettingError, match="prompt= is for tables"):
+        chat("a", local("m"), prompt="{text}")  # type: ignore[call-overload]
     with pytest.raises(SettingError, match="not int"):
         chat([3], local("m"))  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="local has no model of its own choice"):

@@ -25,6 +25,9 @@ NEW_COLUMNS = {
     "llm_model": pl.String,
     "llm_tokens_in": pl.Int64,
     "llm_tokens_out": pl.Int64,
+    "llm_cost": pl.Float64,
+    "llm_seconds": pl.Float64,
+    "llm_attempts": pl.Int64,
     "llm_id": pl.String,
 }
 
@@ -69,6 +72,9 @@ def test_every_row_comes_back_in_its_place(api: FakeApi) -> None:
         "llm_model": "m-2026",
         "llm_tokens_in": 8,
         "llm_tokens_out": 3,
+        "llm_cost": None,
+        "llm_seconds": None,
+        "llm_attempts": None,
         "llm_id": "chatcmpl-row-2",
     }
 

@@ -85,7 +85,7 @@ def test_answers_are_joined_by_id_and_come_back_in_the_same_kind(make: type, tmp
         ("a", 1, "A", "ok", 3),
         (None, 2, None, "failed", None),
     ]
-    assert len(back.columns) == 10
+    assert len(back.columns) == 13
 
 
 def test_answers_are_typed_even_when_there_are_none() -> None:

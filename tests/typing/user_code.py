@@ -1,8 +1,9 @@
 """What users write, for type checkers alone: `test_typing.py` has it checked, and nothing runs it."""
 
 from pathlib import Path
-from typing import assert_type
+from typing import Literal, assert_type
 
+import msgspec
 import polars as pl
 
 import tidyllm as tl
@@ -22,6 +23,22 @@ def conversations() -> None:
     assert_type(tl.LLMMessage.from_json(talk.to_json()), tl.LLMMessage)
     print(talk)
     assert_type(tl.chat("Hi", tl.openai()).reply(), str)
+
+
+class Review(msgspec.Struct):
+    stars: int
+    mood: Literal["good", "bad"]
+
+
+def answers_as_data() -> None:
+    fields = tl.tidyllm_schema("Review", stars=tl.field_int("1 to 5"), moods=tl.field_fct(levels=["good"], vector=True))
+    for schema in (Review, bool, list[str], Literal["a", "b"], str | None, {"type": "string"}, fields):
+        assert_type(tl.chat("Rate it.", tl.openai(), schema=schema, reask=True).reply_data(), object)
+    talk = tl.llm_message("Rate it.").chat(tl.openai(), schema=Review)
+    review = talk.reply_data()
+    if isinstance(review, Review):
+        print(review.stars)
+    assert_type(tl.stream("Rate it.", tl.openai(), schema=Review).result(), tl.LLMMessage)
 
 
 def several_at_once(table: pl.DataFrame) -> None:
@@ -66,6 +83,7 @@ async def the_asynchronous_twins() -> None:
         print(piece.upper())
     assert_type(await tl.astream("Hi", tl.openai()).result(), tl.LLMMessage)
     assert_type(await tl.aembed(["Hi"], tl.openai()), pl.DataFrame)
+    assert_type(await tl.aembed(pl.DataFrame({"text": ["Hi"]}), tl.openai()), pl.DataFrame)
     assert_type(await tl.alist_models(tl.openai()), pl.DataFrame)
     job = await tl.asend_batch(["Hi"], tl.openai(), name="greetings")
     await tl.await_batch(job)
@@ -108,6 +126,13 @@ def tables_as_batches(reviews: pl.DataFrame) -> None:
     assert_type(tl.cancel_batch("batch_1", provider), pl.DataFrame)
     assert_type(tl.rate_limit_info(), pl.DataFrame)
     assert_type(tl.embed(["a", "b"], tl.openai("text-embedding-3-small", dimensions=256)), pl.DataFrame)
+    assert_type(tl.embed(reviews, tl.openai(), column="review", on_error="raise"), pl.DataFrame)
+    assert_type(reviews.pipe(tl.embed, tl.openai(), column="review"), pl.DataFrame)
+    assert_type(tl.embed(reviews["review"], tl.openai()), pl.DataFrame)
+    assert_type(tl.embed(reviews, "openai", column="review", dry_run=True), list[tl.Preview])
+    found = assert_type(tl.nearest(tl.embed("Good coffee?", tl.openai()), reviews, k=3), pl.DataFrame)
+    assert_type(tl.nearest(tl.to_numpy(reviews), reviews["embeddings"]), pl.DataFrame)
+    assert_type(reviews[found["corpus_row"]], pl.DataFrame)
     assert_type(tl.list_models(tl.openai()), pl.DataFrame)
 
 

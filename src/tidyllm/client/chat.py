@@ -1,31 +1,44 @@
 """Conversations with a model: the value that a user holds, and the verb that has it answered, with its async twin."""
 
+import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, TypeVar, Unpack, overload
 
 import msgspec
 
 from tidyllm.client.calls import shown, transport_for
+from tidyllm.client.chat_list import achat_list, chat_list
+from tidyllm.client.chat_table import Answering, RunPlan, achat_table, chat_table, plan_table
+from tidyllm.client.many import rows_of
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
+from tidyllm.client.rows import Prompt
+from tidyllm.client.run_options import RunOptions, run_settings
+from tidyllm.client.schemas import schema_of
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.crossing import Listener, left_behind
-from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError
+from tidyllm.core.errors import BadAnswerError, InvalidAnswerError, SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
+from tidyllm.core.schema import Schema
 from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
 from tidyllm.dialect import Site
 from tidyllm.dialects.asking import Asked, Asker, ask
 from tidyllm.provider import Model, resolve_model
-from tidyllm.transport.many import adrive_all, drive_all
+from tidyllm.transport.drive import adrive, drive
 
 if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame
 
+TableT = TypeVar("TableT", bound="IntoDataFrame")
+"""A table, whose kind stays the same."""
+C = TypeVar("C", bound=Conversation)
 _SAID = "What is said"
+_AGAIN = "Answer again, in full, with JSON that fits."
 
 
 class LLMMessage(Conversation, frozen=True):
@@ -35,23 +48,34 @@ class LLMMessage(Conversation, frozen=True):
         """Return the conversation with one more turn of the user's."""
         return msgspec.structs.replace(self, turns=(*self.turns, UserTurn(sendable(text, called=_SAID))))
 
-    def chat(self, provider: Model | str) -> "LLMMessage":
+    def chat(self, provider: Model | str, *, schema: object = None, reask: bool = False) -> "LLMMessage":
         """Return the conversation with the model's answer; as the verb `chat` does."""
-        return chat(self, provider)
+        return chat(self, provider, schema=schema, reask=reask)
 
     def reply(self) -> str:
         """Return the text of the last answer.
 
         Raises SettingError where nothing was answered yet, BadAnswerError where the answer holds no text.
         """
-        replies = self._replies()
-        if not replies:
-            raise SettingError("Nothing was answered yet: have the conversation answered first, by .chat(provider).")
-        last = replies[-1]
+        last = self._last().reply
         if last.text is None:
             why = f"the model declined: {last.refusal}" if last.refusal else f"its finish is {last.finish!r}."
             raise BadAnswerError(f"The last answer holds no text; {why}", body=last.body)
         return last.text
+
+    def reply_data(self) -> object:
+        """Return the data of the last answer, which was asked for with `schema=`.
+
+            talk = chat("Rate this review: ...", openai(), schema=Review)
+            talk.reply_data()
+
+        They are an instance of the class that was given as the schema, and plain data for a JSON Schema, for
+        `tidyllm_schema`, and in a conversation that was read from JSON. The text stays in `reply()`.
+
+        Raises RefusedAnswerError, TruncatedAnswerError or InvalidAnswerError where the answer is no such data, and
+        SettingError where nothing was answered, or without a schema.
+        """
+        return self._last().data()
 
     def metadata(self) -> "pl.DataFrame":
         """Return a table with one row an answer: model, provider, finish, tokens, cost, seconds and request id.
@@ -116,6 +140,12 @@ class LLMMessage(Conversation, frozen=True):
     def _repr_html_(self) -> str:
         return as_html(self)
 
+    def _last(self) -> AssistantTurn:
+        turns = [turn for turn in self.turns if isinstance(turn, AssistantTurn)]
+        if not turns:
+            raise SettingError("Nothing was answered yet: have the conversation answered first, by .chat(provider).")
+        return turns[-1]
+
     def _replies(self) -> list[Reply]:
         return [turn.reply for turn in self.turns if isinstance(turn, AssistantTurn)]
 
@@ -138,56 +168,215 @@ def llm_message(text: str, *, system: str | None = None) -> LLMMessage:
 
 
 @overload
-def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> LLMMessage: ...
-@overload
-def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
-@overload
-def chat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
-@overload
-def chat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Preview]: ...
 def chat(
-    data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
-) -> LLMMessage | list[LLMMessage] | Preview | list[Preview]:
-    """Have a conversation answered, and return it with the answer as one more turn.
+    data: str | LLMMessage,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> LLMMessage: ...
+@overload
+def chat(
+    data: Conversations,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> list[LLMMessage]: ...
+@overload
+def chat(
+    data: str | LLMMessage,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> Preview: ...
+@overload
+def chat(
+    data: Conversations,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> list[Preview]: ...
+@overload
+def chat(
+    data: "TableT",
+    provider: Model | str,
+    *,
+    prompt: Prompt,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> "TableT": ...
+@overload
+def chat(
+    data: "TableT",
+    provider: Model | str,
+    *,
+    prompt: Prompt,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> RunPlan: ...
+def chat(
+    data: object,
+    provider: Model | str,
+    *,
+    prompt: Prompt = None,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: bool = False,
+    **run: Unpack[RunOptions],
+) -> object:
+    """Have a conversation answered, and return it with the answer as one more turn; or a table, with its answers.
 
         chat("Who was Konrad Zuse?", openai()).reply()
+        chat(reviews, openai(), prompt="Rate this review: {text}", name="reviews", budget=20)
 
-    A text stands for the conversation that it opens. A list gives a list, answered several at a time; a failure among
-    them is told when all are done. With `dry_run` you get what would be sent, and nothing is.
+    A text stands for the conversation that it opens. A list gives a list, answered as many at a time as the model
+    takes; a failure among them is told when all are done. With `dry_run` you get what would be sent, and nothing is.
 
-    Raises SettingError, before anything is sent, for a conversation in which it is not the user who spoke last;
-    ApiError and its kin as the provider answers; of a list PartlyFailedError, whose `results` has what was answered,
-    unless nothing was. So has the KeyboardInterrupt of Ctrl-C in the middle of a list.
+    Of a table, be it of polars, pandas or Arrow, `prompt` says what each row asks: a text with names of columns in
+    braces, or a function of a row that returns a text or a conversation; `system` is such a text as well. The table
+    comes back, of its own kind, with the column `reply` and with what is known of each answer: `llm_status`,
+    `llm_error`, `llm_tokens_in`, `llm_cost` in US dollars, and so on. A row that failed says so there. What a run can
+    be told, `name=` that makes it a job on disk, ceilings, a budget, is in docs/rows.md.
+
+    `schema` says what the answer must look like: a class (pydantic, dataclass, TypedDict, msgspec), a type (`bool`,
+    `list[str]`, `Literal[...]`), a JSON Schema, or `tidyllm_schema(...)`; `reply_data()` has it then, and a table a
+    column for each of its fields. An answer that is not so is given back as it is. With `reask` the model is told once
+    what is wrong with it, and answers again.
+
+    Raises SettingError, before anything is sent, for a conversation in which it is not the user who spoke last, and for
+    a table that does not go with the prompt; ApiError and its kin as the provider answers, of a table only where it
+    would meet every row; of a list PartlyFailedError, whose `results` has what was answered, unless nothing was. So has
+    the KeyboardInterrupt of Ctrl-C.
     """
-    asked = resolve_model(provider)
+    asked, settings, wanted = resolve_model(provider), run_settings(run), _wanted(schema, reask=reask)
+    how = partial(_answering, asked, schema=wanted, reask=reask)
+    if _is_table(data):
+        asking = rows_of(data, asked, prompt=prompt, system=system, schema=wanted, settings=settings)
+        if dry_run:
+            return plan_table(asking, answer=how(shown(asked).site))
+        return chat_table(asking, answer=how(asked.site))
+    _refuse_templates(prompt, system)
     talks = opened(data)
     if dry_run:
-        previews = planned(talks, asked, how=ask)
+        previews = planned(talks, asked, how=ask, schema=wanted)
         return previews if isinstance(data, list) else previews[0]
-    calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(drive_all(calls, transport_for(asked, lets_go=True)))
+    if not isinstance(data, list) and not run:
+        return drive(how(asked.site)(talks[0]), transport_for(asked, lets_go=True))
+    answered = chat_list(talks, asked, schema=wanted, settings=settings, answer=how(asked.site))
     return answered if isinstance(data, list) else answered[0]
 
 
 @overload
-async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[False] = False) -> LLMMessage: ...
-@overload
-async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[False] = False) -> list[LLMMessage]: ...
-@overload
-async def achat(data: str | LLMMessage, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
-@overload
-async def achat(data: Conversations, provider: Model | str, *, dry_run: Literal[True]) -> list[Preview]: ...
 async def achat(
-    data: str | LLMMessage | Conversations, provider: Model | str, *, dry_run: bool = False
-) -> LLMMessage | list[LLMMessage] | Preview | list[Preview]:
+    data: str | LLMMessage,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> LLMMessage: ...
+@overload
+async def achat(
+    data: Conversations,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> list[LLMMessage]: ...
+@overload
+async def achat(
+    data: str | LLMMessage,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> Preview: ...
+@overload
+async def achat(
+    data: Conversations,
+    provider: Model | str,
+    *,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> list[Preview]: ...
+@overload
+async def achat(
+    data: "TableT",
+    provider: Model | str,
+    *,
+    prompt: Prompt,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[False] = False,
+    **run: Unpack[RunOptions],
+) -> "TableT": ...
+@overload
+async def achat(
+    data: "TableT",
+    provider: Model | str,
+    *,
+    prompt: Prompt,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: Literal[True],
+    **run: Unpack[RunOptions],
+) -> RunPlan: ...
+async def achat(
+    data: object,
+    provider: Model | str,
+    *,
+    prompt: Prompt = None,
+    system: str | None = None,
+    schema: object = None,
+    reask: bool = False,
+    dry_run: bool = False,
+    **run: Unpack[RunOptions],
+) -> object:
     """Do what `chat` does."""
-    asked = resolve_model(provider)
+    asked, settings, wanted = resolve_model(provider), run_settings(run), _wanted(schema, reask=reask)
+    how = partial(_answering, asked, schema=wanted, reask=reask)
+    if _is_table(data):
+        asking = await asyncio.to_thread(
+            rows_of, data, asked, prompt=prompt, system=system, schema=wanted, settings=settings
+        )
+        if dry_run:
+            return plan_table(asking, answer=how(shown(asked).site))
+        return await achat_table(asking, answer=how(asked.site))
+    _refuse_templates(prompt, system)
     talks = opened(data)
     if dry_run:
-        previews = planned(talks, asked, how=ask)
+        previews = planned(talks, asked, how=ask, schema=wanted)
         return previews if isinstance(data, list) else previews[0]
-    calls = answering(talks, asked, how=ask)
-    answered = _unless_failed(await adrive_all(calls, transport_for(asked, lets_go=True)))
+    if not isinstance(data, list) and not run:
+        return await adrive(how(asked.site)(talks[0]), transport_for(asked, lets_go=True))
+    answered = await achat_list(talks, asked, schema=wanted, settings=settings, answer=how(asked.site))
     return answered if isinstance(data, list) else answered[0]
 
 
@@ -201,15 +390,17 @@ def opened(data: object) -> list[LLMMessage]:
     return talks
 
 
-def answering(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Call[LLMMessage]]:
+def answering(
+    talks: Sequence[LLMMessage], model: Model, *, how: Asker, schema: Schema | None = None, reask: bool = False
+) -> list[Call[LLMMessage]]:
     """Return the calls that have the conversations answered, at once or in pieces."""
-    asked = _asked(model, model.site)
-    return [_answered(talk, how(asked, talk)) for talk in talks]
+    asked = _asked(model, model.site, schema=schema)
+    return [_answered(talk, asked, how=how, reask=reask) for talk in talks]
 
 
-def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker) -> list[Preview]:
+def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker, schema: Schema | None = None) -> list[Preview]:
     """Return what would be sent, and what of each conversation the model would not be told."""
-    asked = _asked(model, shown(model).site)
+    asked = _asked(model, shown(model).site, schema=schema)
     listener = Listener(model.provider.name, asked.model, asked.dialect.api)
     return [preview(how(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
 
@@ -219,30 +410,52 @@ def _opened_one(given: object) -> LLMMessage:
         return given
     if isinstance(given, str):
         return llm_message(given)
-    raise SettingError(
-        f"chat takes a text, a conversation, or a list of them, not {type(given).__name__}. For a table: send_batch."
-    )
+    raise SettingError(f"chat takes a text, a conversation, a list of them, or a table, not {type(given).__name__}.")
 
 
-def _asked(model: Model, site: Site) -> Asked:
-    return Asked(dialect=chat_of(model), site=site, model=name_of(model), params=model.params)
+def _wanted(schema: object, *, reask: bool) -> Schema | None:
+    if schema is None and reask:
+        raise SettingError("reask= is for answers that do not fit a schema: give schema= too.")
+    return None if schema is None else schema_of(schema)
 
 
-def _answered(talk: LLMMessage, asking: Call[Reply]) -> Call[LLMMessage]:
-    reply = yield from asking
-    return msgspec.structs.replace(talk, turns=(*talk.turns, AssistantTurn(reply)))
+def _asked(model: Model, site: Site, *, schema: Schema | None) -> Asked:
+    return Asked(dialect=chat_of(model), site=site, model=name_of(model), params=model.params, schema=schema)
 
 
-def _unless_failed(results: Sequence[LLMMessage | Exception]) -> list[LLMMessage]:
-    """Return the results. Raises the first failure where all failed, else PartlyFailedError, which has all."""
-    failures = [(number, result) for number, result in enumerate(results, 1) if isinstance(result, Exception)]
-    if failures:
-        number, first = failures[0]
-        if len(failures) == len(results):
-            raise first
-        message = (
-            f"{len(failures)} of {len(results)} conversations were not answered, the first of them number {number}: "
-            f"{first} The exception's `results` has the answers of the others."
-        )
-        raise PartlyFailedError(message, results=tuple(results)) from first
-    return [result for result in results if isinstance(result, LLMMessage)]
+def _answered(talk: C, asked: Asked, *, how: Asker, reask: bool) -> Call[C]:
+    turn = AssistantTurn((yield from how(asked, talk)), asked.schema)
+    talk = msgspec.structs.replace(talk, turns=(*talk.turns, turn))
+    fault = _misfit(turn) if reask else None
+    if fault is None:
+        return talk
+    talk = msgspec.structs.replace(talk, turns=(*talk.turns, UserTurn(f"{fault} {_AGAIN}")))
+    turn = AssistantTurn((yield from how(asked, talk)), asked.schema)
+    return msgspec.structs.replace(talk, turns=(*talk.turns, turn))
+
+
+def _misfit(turn: AssistantTurn) -> InvalidAnswerError | None:
+    """Return what is wrong with an answer that was meant to be data; one that was declined or cut off is none."""
+    try:
+        turn.data()
+    except InvalidAnswerError as fault:
+        return fault
+    except BadAnswerError:
+        return None
+    return None
+
+
+def _answering(model: Model, site: Site, *, schema: Schema | None, reask: bool) -> Answering:
+    """Return what has any conversation answered by a model."""
+    asked = _asked(model, site, schema=schema)
+    return lambda talk: _answered(talk, asked, how=ask, reask=reask)
+
+
+def _is_table(data: object) -> TypeGuard["IntoDataFrame"]:
+    return not isinstance(data, str | LLMMessage | list)
+
+
+def _refuse_templates(prompt: Prompt, system: str | None) -> None:
+    for name, given in (("prompt", prompt), ("system", system)):
+        if given is not None:
+            raise SettingError(f"{name}= is for tables; a conversation is begun by llm_message(text, system=...).")

@@ -14,26 +14,18 @@ import narwhals as nw
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
+from tidyllm.client.columns import Columns, bounded
 from tidyllm.client.rows import LIST_COLUMN, TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.errors import SettingError
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.reply import Answer, Reply
+from tidyllm.core.schema import Schema
 
 ROW_ID = "llm_custom_id"
 """Column of `rows.parquet` that says which request belongs to a row."""
 
 _UTC = pl.Datetime("us", "UTC")
-_ANSWER_SCHEMA: Mapping[str, pl.DataType] = {
-    "reply": pl.String(),
-    "llm_status": pl.String(),
-    "llm_error": pl.String(),
-    "llm_finish": pl.String(),
-    "llm_model": pl.String(),
-    "llm_tokens_in": pl.Int64(),
-    "llm_tokens_out": pl.Int64(),
-    "llm_id": pl.String(),
-}
 _REPLY_COLUMNS: Mapping[str, pl.DataType] = {
     "model": pl.String(),
     "provider": pl.String(),
@@ -87,7 +79,6 @@ _MODEL_COLUMNS: Mapping[str, tuple[pl.DataType, Callable[[ModelInfo], object]]] 
 """The columns of a table of models, with `provider` before them."""
 _JSON_TYPES = (str, int, bool, list, dict, type(None))
 _MICROSECONDS = 1_000_000
-_FLOAT_BYTES = 4
 
 
 class Table:
@@ -113,24 +104,43 @@ class Table:
             state.update(b"\n" + _canonical((*values, *filter(None, map(_unlike_json, values)))))
         return state.hexdigest()
 
+    def with_columns(self, added: pl.DataFrame) -> IntoDataFrame:
+        """Return the user's table, untouched, with columns of ours beside its own, as the kind of table it is."""
+        told = nw.from_native(as_kind(added, self.kind), eager_only=True)
+        joined: IntoDataFrame = self._frame.with_columns(*(told.get_column(name) for name in told.columns)).to_native()
+        return joined
+
     def save(self, path: Path, ids: Sequence[str]) -> None:
         """Write the rows and their ids as Parquet."""
         column = nw.new_series(ROW_ID, ids, nw.String, backend=self._frame.implementation)
         self._frame.with_columns(column).write_parquet(path)
 
 
-def read_table(data: list[str] | IntoDataFrame) -> Table:
-    """Return the table that a user gave; a list of texts becomes the one column `prompt`.
-
-    Raises SettingError for anything else, and for columns that answers would collide with.
-    """
+def open_table(data: object) -> nw.DataFrame[IntoDataFrame]:
+    """Return the table that a user gave. Raises SettingError for what is none of the kinds that are taken."""
     frame = _opened(data)
     if frame.implementation.value not in get_args(TableKind):
         raise SettingError(f"A {frame.implementation.value} table is not taken: give polars, pandas or Arrow.")
     if odd := [name for name in frame.columns if not isinstance(name, str)]:
         raise SettingError(f"A column is called {odd[0]!r}: names of columns must be text.")
-    if taken := [name for name in frame.columns if name in {*_ANSWER_SCHEMA, ROW_ID}]:
-        raise SettingError(f"The columns {', '.join(taken)} would collide with the answers: rename or drop them.")
+    return frame
+
+
+def refuse_collision(columns: Iterable[str], *, adds: Iterable[str], hint: str = "") -> None:
+    """Raise SettingError where a table has columns already that a verb would put beside them."""
+    added = set(adds)
+    if taken := [name for name in columns if name in added]:
+        raise SettingError(f"The columns {', '.join(taken)} would collide with the answers: rename or drop them{hint}.")
+
+
+def read_table(data: list[str] | IntoDataFrame, *, schema: Schema | None = None, prefix: str = "") -> Table:
+    """Return the table that a user gave; a list of texts becomes the one column `prompt`.
+
+    Raises SettingError for anything else, and for columns that answers, whose names begin so, would collide with.
+    """
+    frame = open_table(data)
+    adds = (ROW_ID, *(prefix + name for name in Columns(schema).types))
+    refuse_collision(frame.columns, adds=adds, hint=', or give prefix="new_"')
     return Table(frame)
 
 
@@ -146,7 +156,7 @@ def join_answers(rows: Path, kind: TableKind, *, answers: Mapping[str, Answer]) 
     """
     frame: nw.DataFrame[IntoDataFrame] = nw.read_parquet(rows, backend=kind)
     ids = frame.get_column(ROW_ID).to_list()
-    told = nw.from_native(_as_kind(answers_frame(answers[row_id] for row_id in ids), kind), eager_only=True)
+    told = nw.from_native(as_kind(answers_frame(answers[row_id] for row_id in ids), kind), eager_only=True)
     joined = frame.drop(ROW_ID).with_columns(*(told.get_column(name) for name in told.columns))
     return cast("pl.DataFrame", joined.to_native())
 
@@ -160,8 +170,8 @@ def answers_by_id(answers: Iterable[Answer]) -> pl.DataFrame:
 
 def answers_frame(answers: Iterable[Answer]) -> pl.DataFrame:
     """Return the columns that answers add to a table, one row each; all typed, however many there are."""
-    rows = [_answer_row(answer) for answer in answers]
-    return pl.DataFrame(rows, schema=dict(_ANSWER_SCHEMA), orient="row")
+    columns = Columns()
+    return pl.DataFrame(map(columns.row, answers), schema=columns.types, orient="row")
 
 
 def replies_frame(replies: Iterable[Reply]) -> pl.DataFrame:
@@ -190,26 +200,31 @@ def models_frame(models: Iterable[ModelInfo], *, provider: str) -> pl.DataFrame:
     return pl.DataFrame([pl.Series("provider", [provider] * len(found), dtype=pl.String), *columns])
 
 
-def bounded(value: object) -> object:
-    """Return a value as a column can have it: a number that no 64 bits hold is none that an API means."""
-    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+def as_kind(frame: pl.DataFrame, kind: TableKind) -> IntoDataFrame:
+    """Return a table of ours as another library's.
+
+    In pandas whole numbers stay whole where some are missing, and vectors are Arrow's, one block of memory.
+    """
+    if kind == "polars":
+        return frame
+    if kind == "pyarrow":
+        arrow: IntoDataFrame = frame.to_arrow()
+        return arrow
+    vectors = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Array)]
+    whole = [name for name, dtype in frame.schema.items() if dtype == pl.Int64]
+    pandas = frame.drop(vectors).to_pandas().astype(dict.fromkeys(whole, "Int64"))
+    blocks = frame.select(vectors).to_pandas(use_pyarrow_extension_array=True)
+    joined: IntoDataFrame = pandas.assign(**{name: blocks[name] for name in vectors})[frame.columns]
+    return joined
 
 
-def embeddings_frame(texts: Sequence[str], vectors: Sequence[bytes], *, empty: int = 0) -> pl.DataFrame:
-    """Return a table of texts with their vectors, all of one length, which is `empty` where there are none."""
-    length = len(vectors[0]) // _FLOAT_BYTES if vectors else empty
-    floats = pl.Series(memoryview(b"".join(vectors)).cast("f"), dtype=pl.Float32)
-    column = floats.reshape((len(vectors), length)) if vectors else pl.Series([], dtype=pl.Array(pl.Float32, length))
-    return pl.DataFrame([pl.Series("input", texts, dtype=pl.String), column.alias("embeddings")])
-
-
-def _opened(data: list[str] | IntoDataFrame) -> nw.DataFrame[IntoDataFrame]:
+def _opened(data: object) -> nw.DataFrame[IntoDataFrame]:
     if isinstance(data, list):
         if odd := [item for item in data if not isinstance(item, str)]:
             raise SettingError(f"A list of rows must hold texts alone, not {type(odd[0]).__name__}.")
         data = pl.DataFrame({LIST_COLUMN: pl.Series(data, dtype=pl.String)})
     try:
-        return nw.from_native(data, eager_only=True)
+        return nw.from_native(cast("IntoDataFrame", data), eager_only=True)
     except (TypeError, nw.exceptions.NarwhalsError) as fault:
         raise SettingError(f"This is no table that can be read: {fault}") from fault
 
@@ -233,32 +248,6 @@ def _unlike_json(value: object) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else repr(value)
     return None if isinstance(value, _JSON_TYPES) else type(value).__name__
-
-
-def _answer_row(answer: Answer) -> tuple[object, ...]:
-    reply = answer.reply or Reply()
-    return (
-        reply.text,
-        answer.outcome.value,
-        answer.error,
-        reply.finish,
-        reply.model,
-        reply.tokens_in,
-        reply.tokens_out,
-        reply.id or answer.request_id,
-    )
-
-
-def _as_kind(frame: pl.DataFrame, kind: TableKind) -> IntoDataFrame:
-    """Return a table of ours as another library's; pandas keeps whole numbers whole where some are missing."""
-    if kind == "polars":
-        return frame
-    if kind == "pyarrow":
-        arrow: IntoDataFrame = frame.to_arrow()
-        return arrow
-    whole = [name for name, dtype in frame.schema.items() if dtype == pl.Int64]
-    pandas: IntoDataFrame = frame.to_pandas().astype(dict.fromkeys(whole, "Int64"))
-    return pandas
 
 
 def _microseconds(seconds: int | None) -> int | None:

@@ -155,6 +155,11 @@ def job_key(parts: Mapping[str, str]) -> str:
     return sha256(b"tidyllm job %d\n" % FORMAT + msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
+def canonical(value: object) -> str:
+    """Return a part of a job's content as the same text in every process."""
+    return msgspec.json.encode(value, order="deterministic").decode()
+
+
 def job_folder(name: str) -> JobFolder:
     """Return where a job of that name is or will be. Raises SettingError for what can be no name."""
     if not _NAME.fullmatch(name):

@@ -1,9 +1,13 @@
-"""A bar that shows how far batches are; nothing where nobody looks."""
+"""Bars that show how far batches and runs are; nothing where nobody looks."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tidyllm.client.run import Told
 from tidyllm.core.batch import Batch
+from tidyllm.core.reply import Outcome
 
 
 @contextmanager
@@ -29,5 +33,37 @@ def batch_bar(name: str, *, wanted: bool) -> Iterator[Callable[[tuple[Batch, ...
             done = sum(batch.counts.completed + batch.counts.failed for batch in batches)
             total = sum(batch.counts.total for batch in batches)
             progress.update(task, description=f"{name}: {', '.join(words)}", completed=done, total=total or None)
+
+        yield show
+
+
+@contextmanager
+def run_bar(name: str) -> Iterator[Callable[[Told], None] | None]:
+    """Yield a function that shows how far a run is, how fast, and what it has cost; none unless a terminal sees it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    # Imported here, because it costs 150 ms.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeRemainingColumn(),
+    )
+    began = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=None, told="")
+
+        def show(told: Told) -> None:
+            words = [f"{told.done / max(time.monotonic() - began, 1e-3):,.0f}/s", f"{told.tokens:,} tokens"]
+            if told.dollars is not None:
+                words.append(f"${told.dollars:,.2f}")
+            if failed := told.done - told.outcomes[Outcome.OK]:
+                words.append(f"{failed:,} not ok")
+            progress.update(task, total=told.total, completed=told.done, told=" · ".join(words))
 
         yield show

@@ -10,9 +10,12 @@ import msgspec
 
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Conversation, UserTurn
+from tidyllm.core.text import sendable
 
 TableKind: TypeAlias = Literal["polars", "pandas", "pyarrow"]
 """The tables that are taken; what comes in goes out."""
+Prompt: TypeAlias = str | Callable[[Mapping[str, object]], str | Conversation] | None
+"""A template over the columns, or a function of a row; none where the rows came as a list of texts."""
 LIST_COLUMN = "prompt"
 """The column that a plain list of texts becomes."""
 
@@ -58,28 +61,55 @@ def row_ids(count: int) -> list[str]:
 
 
 def asker(
-    prompt: str | None, system: str | None, *, columns: Sequence[str]
+    prompt: Prompt, system: str | None, *, columns: Sequence[str]
 ) -> Callable[[Iterable[Mapping[str, object]]], Iterator[Conversation]]:
     """Return a function from rows to the conversations that they open.
 
-    `prompt` and `system` are templates over the columns. Raises SettingError where one of them is wrong, and where
-    there is no prompt although the rows did not come as a plain list of texts.
+    `prompt` and `system` are templates over the columns; `prompt` may be a function of a row as well. Raises
+    SettingError where one of them is wrong, and where there is no prompt although the rows did not come as a plain list
+    of texts.
     """
     if prompt is None:
         if list(columns) != [LIST_COLUMN]:
             example = columns[0] if columns else "text"
             raise SettingError(f'prompt= must say what to ask of each row, as in prompt="Explain: {{{example}}}".')
         prompt = f"{{{LIST_COLUMN}}}"
-    user = parse_template(prompt, what="prompt", columns=columns)
+    said = _by_function(prompt) if callable(prompt) else _by_template(prompt, columns=columns)
     before = None if system is None else parse_template(system, what="system", columns=columns)
 
     def ask(rows: Iterable[Mapping[str, object]]) -> Iterator[Conversation]:
         for number, row in enumerate(rows, 1):
-            question = UserTurn(user.fill(row, number=number))
-            told = None if before is None else before.fill(row, number=number)
-            yield Conversation(system=told, turns=(question,))
+            talk = said(row, number)
+            if before is not None:
+                talk = msgspec.structs.replace(talk, system=before.fill(row, number=number))
+            yield talk
 
     return ask
+
+
+def _by_template(prompt: str, *, columns: Sequence[str]) -> Callable[[Mapping[str, object], int], Conversation]:
+    template = parse_template(prompt, what="prompt", columns=columns)
+    return lambda row, number: Conversation(turns=(UserTurn(template.fill(row, number=number)),))
+
+
+def _by_function(
+    prompt: Callable[[Mapping[str, object]], object],
+) -> Callable[[Mapping[str, object], int], Conversation]:
+    def say(row: Mapping[str, object], number: int) -> Conversation:
+        try:
+            said = prompt(row)
+        except Exception as fault:
+            raise SettingError(f"prompt= is a function that failed at row {number}: {fault!r}.") from fault
+        if isinstance(said, str):
+            return Conversation(turns=(UserTurn(sendable(said, called=f"What prompt= made of row {number}")),))
+        if not (isinstance(said, Conversation) and said.turns and isinstance(said.turns[-1], UserTurn)):
+            raise SettingError(
+                f"prompt= must make a text of a row, or a conversation that ends with the user's turn; of row {number} "
+                f"it made {type(said).__name__}."
+            )
+        return said
+
+    return say
 
 
 def _pieces(text: str, what: str) -> Iterator[tuple[str, bool]]:

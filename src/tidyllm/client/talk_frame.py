@@ -9,7 +9,8 @@ import msgspec
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
-from tidyllm.client.frame import bounded, plain_table
+from tidyllm.client.columns import bounded
+from tidyllm.client.frame import plain_table
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import AssistantTurn, Conversation, Turn, UserTurn
 from tidyllm.core.reply import Opaque, Reply, TokenLikelihood
@@ -31,6 +32,7 @@ _OF_REPLY: Mapping[str, pl.DataType] = {
     "tokens_reasoning": pl.Int64(),
     "cost": pl.Float64(),
     "seconds": pl.Float64(),
+    "attempts": pl.Int64(),
     "id": pl.String(),
     "request_id": pl.String(),
     "logprobs": pl.List(pl.Struct(_TOKEN)),

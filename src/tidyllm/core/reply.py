@@ -101,6 +101,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The model, spelled as it was asked for."""
     seconds: float | None = None
     """From sending the request to the answer's last byte."""
+    attempts: int | None = None
+    """How often the request was sent until this answer came."""
     opaque: Opaque | None = None
     """What only this model of this provider can read, to be given back to it."""
     body: bytes = b""
@@ -132,8 +134,8 @@ _HIDDEN = frozenset({"body", "opaque", "logprobs"})
 """What is too long for a person to read."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How one request of a batch ended."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one request of many ended."""
 
     custom_id: str
     outcome: Outcome

@@ -112,6 +112,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     seconds: float = 0.0
     """From sending to the last byte."""
+    attempts: int = 1
+    """How often the request was sent, until this answer came."""
 
     @property
     def ok(self) -> bool:

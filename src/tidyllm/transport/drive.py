@@ -122,6 +122,8 @@ class _Course:
         attempt = 1
         while True:
             outcome = await self._attempt(request, await self._gate(request))
+            if attempt > 1 and isinstance(outcome, Response):
+                outcome = msgspec.structs.replace(outcome, attempts=attempt)
             if not self._may_repeat or not should_retry(request, outcome, told=self._problem):
                 return outcome
             wait_s = delay_s(

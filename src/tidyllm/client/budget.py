@@ -1,0 +1,61 @@
+"""A run's budget: nothing is sent whose cost, with that of all that is under way, could pass it."""
+
+import asyncio
+
+from tidyllm.client.prices import priced
+from tidyllm.core.errors import SettingError
+from tidyllm.core.reply import Reply
+from tidyllm.core.wire import Request
+from tidyllm.provider import Model
+
+TOKENS_OUT_FIRST = 1024
+"""How long an answer is taken to be at most, before the first has come, where no `max_tokens` says it."""
+MARGIN = 1.5
+"""How much longer than the longest so far an answer may be."""
+BYTES_PER_TOKEN = 3
+"""Of a prompt, on the safe side: most texts have four."""
+
+
+class Budget:
+    """What was spent of it, and what is reserved for requests under way; in US dollars."""
+
+    def __init__(self, dollars: float, model: Model) -> None:
+        self._left = dollars
+        self._model = model
+        self._longest = TOKENS_OUT_FIRST
+        self._reserved: dict[int, float] = {}
+        self._settled = asyncio.Event()
+        self.used_up = False
+        """Whether a request was not let out any more."""
+        self._cost(1, 1)
+
+    async def reserve(self, number: int, request: Request) -> bool:
+        """Wait until a request can be paid for, and reserve that; return False where it cannot be."""
+        tokens_in = len(request.body) // BYTES_PER_TOKEN + 1 if isinstance(request.body, bytes) else 0
+        while True:
+            most = self._cost(tokens_in, self._model.params.max_tokens or round(self._longest * MARGIN))
+            if most <= self._left - sum(self._reserved.values()):
+                self._reserved[number] = most
+                return True
+            if not self._reserved:
+                self.used_up = True
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+
+    def settle(self, number: int, reply: Reply | None) -> None:
+        """Take in what a request has cost in truth; nothing where no answer came."""
+        self._reserved.pop(number, None)
+        if reply is not None:
+            self._left -= reply.cost or 0.0
+            self._longest = max(self._longest, reply.tokens_out or 0)
+        self._settled.set()
+
+    def _cost(self, tokens_in: int, tokens_out: int) -> float:
+        asked = Reply(
+            provider=self._model.provider.name, asked=self._model.chat_name, tokens_in=tokens_in, tokens_out=tokens_out
+        )
+        cost = priced(asked).cost
+        if cost is None:
+            raise SettingError(f"No price is known of {self._model!r}, so that no budget= can hold: leave it out.")
+        return cost

@@ -1,0 +1,116 @@
+"""The answers of a named run on disk: each is written as it comes, and a later run reads them back.
+
+.tidyllm/<name>/answers/<n>.log     the journal of the n-th run (journal.py); a record's line is the row's number, its
+                                    data the answer as JSON, with the provider's own body as it came
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from tidyllm.core.disk import Disk, LocalDisk
+from tidyllm.core.errors import JournalError
+from tidyllm.core.reply import Answer, Outcome, Reply
+from tidyllm.journal import Kind, Reader, encode, scan
+from tidyllm.journals.disk import DiskJournal
+
+_LOG = logging.getLogger("tidyllm")
+
+SYNC_EVERY_S = 0.05
+_ANSWERED = frozenset({Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.INVALID})
+_NAME = re.compile(r"(\d+)\.log")
+
+
+class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a record holds."""
+
+    answer: Answer
+    """Without the reply's body."""
+    body: msgspec.Raw = msgspec.Raw()
+    """The provider's answer, where it was JSON."""
+    text: str | None = None
+    """The same, where it was not."""
+
+
+class RunJournal:
+    """One run's journal, and those of the runs before it."""
+
+    def __init__(self, folder: Path, *, disk: Disk | None = None) -> None:
+        self._folder = folder
+        used = [int(found[1]) for path in folder.glob("*.log") if (found := _NAME.fullmatch(path.name))]
+        self._number = max(used, default=0)
+        self._epoch = self._number + 1
+        self._journal = DiskJournal(self._next_place, disk=disk or LocalDisk())
+        self._dirty = asyncio.Event()
+
+    def earlier(self) -> Iterator[tuple[int, Answer]]:
+        """Yield the rows that earlier runs have had answered, by number, each once per run that answered it.
+
+        Failures are not among them, nor what could not be read: they are asked again.
+        """
+        with Reader() as reader:
+            for path in sorted(self._folder.glob("*.log")):
+                for number, place in scan(path):
+                    if place.kind is Kind.ANSWERED:
+                        yield number, _read(reader.read(place))
+
+    def begin(self) -> None:
+        """Make this run's file, durably. Raises JournalError."""
+        self._journal.sync()
+
+    def keep(self, number: int, answer: Answer) -> None:
+        """Write an answer, so that it survives this process; it is durable soon after."""
+        kind = Kind.ANSWERED if answer.reply is not None and answer.outcome in _ANSWERED else Kind.FAILED
+        self._journal.append(encode(shard=0, epoch=self._epoch, line=number, kind=kind, data=_written(answer)))
+        self._journal.flush()
+        self._dirty.set()
+
+    @property
+    def writable(self) -> bool:
+        """Whether answers can be kept."""
+        return self._journal.writable
+
+    async def commit(self) -> None:
+        """Make what is written durable, again and again, until cancelled."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                await asyncio.to_thread(self._journal.sync)
+            except JournalError as error:
+                _LOG.warning("%s Answers wait in memory, and nothing more is asked.", error)
+            await asyncio.sleep(SYNC_EVERY_S)
+
+    def close(self) -> None:
+        """Make all durable, and let go of the file. Raises JournalError where that cannot be."""
+        try:
+            self._journal.sync()
+        finally:
+            self._journal.close()
+
+    def _next_place(self) -> Path:
+        self._number += 1
+        return self._folder / f"{self._number:06}.log"
+
+
+def _written(answer: Answer) -> bytes:
+    reply = answer.reply
+    if reply is None or not reply.body:
+        return msgspec.json.encode(_Kept(answer))
+    bare = msgspec.structs.replace(answer, reply=msgspec.structs.replace(reply, body=b""))
+    try:
+        msgspec.json.decode(reply.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.encode(_Kept(bare, text=reply.body.decode("utf-8", "replace")))
+    return msgspec.json.encode(_Kept(bare, body=msgspec.Raw(reply.body)))
+
+
+def _read(data: bytes) -> Answer:
+    kept = msgspec.json.decode(data, type=_Kept)
+    reply = kept.answer.reply or Reply()
+    body = bytes(kept.body) if kept.text is None else kept.text.encode()
+    return msgspec.structs.replace(kept.answer, reply=msgspec.structs.replace(reply, body=body))

@@ -1,0 +1,68 @@
+"""What a run of many rows may be told: its name, its ceilings, and what becomes of failures."""
+
+import math
+from typing import Literal, TypedDict
+
+import msgspec
+
+from tidyllm.core.errors import SettingError
+from tidyllm.transport.pace import Ceilings
+
+
+class RunOptions(TypedDict, total=False):
+    """How many rows, or the conversations of a list, are asked; each can be left out."""
+
+    name: str | None
+    """A name makes the run a job on disk: every answer is kept as it comes, and a second run asks what is missing."""
+    max_concurrency: int | None
+    """Requests under way at most; how many are good is found by itself."""
+    rpm: float | None
+    """Requests a minute at most."""
+    tpm: float | None
+    """Tokens a minute at most, of prompts and answers together."""
+    budget: float | None
+    """US dollars at most, at list prices; what has no known price cannot have one."""
+    timeout: float | None
+    """Seconds for the whole run; rows without an answer by then are pending."""
+    dedup: bool | None
+    """Whether equal requests are asked once; unless told, only where the temperature is 0 or a seed is set."""
+    on_error: Literal["row", "raise"]
+    """Whether a row that fails stays a row, or PartlyFailedError is raised once all that was answered is saved."""
+    prefix: str
+    """What the names of the answers' columns begin with."""
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The options, checked."""
+
+    name: str | None = None
+    max_concurrency: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
+    budget: float | None = None
+    timeout: float | None = None
+    dedup: bool | None = None
+    on_error: Literal["row", "raise"] = "row"
+    prefix: str = ""
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """Return what the run's model may not be asked beyond."""
+        return Ceilings(concurrency=self.max_concurrency, requests_per_minute=self.rpm, tokens_per_minute=self.tpm)
+
+
+def run_settings(options: RunOptions) -> RunSettings:
+    """Return the options, checked. Raises SettingError for one that there is not, and for a value it cannot have."""
+    known = RunSettings.__struct_fields__
+    if unknown := sorted(options.keys() - set(known)):
+        raise SettingError(f"There is no option {unknown[0]!r} of a run. There is: {', '.join(known)}.")
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        settings = msgspec.convert(given, RunSettings)
+    except msgspec.ValidationError as fault:
+        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    for name in ("max_concurrency", "rpm", "tpm", "budget", "timeout"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise SettingError(f"{name}= must be a number above 0, not {value!r}.")
+    return settings

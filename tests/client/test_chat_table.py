@@ -1,0 +1,472 @@
+"""Whole tables through chat, against the simulated model: aligned, typed, paced, kept, and told of."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+from tidyllm import achat, chat, llm_message, local, openai, summary, using
+from tidyllm.core.errors import (
+    AuthError,
+    JobChangedError,
+    JobLockedError,
+    MissingKeyError,
+    PartlyFailedError,
+    SettingError,
+)
+from tidyllm.core.wire import Request, Response
+from tidyllm.provider import Model
+from tidyllm.testing import Behavior, SimulatedModel, simulated_model
+
+ANSWER = "Simulated answer to: "
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TIDYLLM_HOME", str(tmp_path / "jobs"))
+    return tmp_path / "jobs"
+
+
+@pytest.fixture
+def model() -> Iterator[SimulatedModel]:
+    with simulated_model() as running:
+        yield running
+
+
+def of(running: SimulatedModel, **options: Any) -> Model:
+    return local("m", base_url=running.base_url, **options)
+
+
+def rows(count: int) -> pl.DataFrame:
+    return pl.DataFrame({"text": [f"row {number}" for number in range(count)], "n": range(count)})
+
+
+def said(table: pl.DataFrame) -> list[str | None]:
+    """Return what each row was answered, without the words before its own text."""
+    return [None if text is None else text.removeprefix(ANSWER) for text in table["reply"].to_list()]
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame, pa.table])
+def test_a_table_comes_back_as_its_own_kind_with_its_columns_untouched(model: SimulatedModel, kind: Any) -> None:
+    table = kind({"text": ["a", "b", "c"], "n": [1, 2, 3]})
+    rated = chat(table, of(model), prompt="Say: {text} {n}")
+    assert type(rated) is type(table)
+    back = pl.DataFrame(rated)
+    assert back.columns[:3] == ["text", "n", "reply"]
+    assert said(back) == ["Say: a 1", "Say: b 2", "Say: c 3"]
+    assert back["llm_status"].to_list() == ["ok"] * 3
+    assert back["llm_attempts"].to_list() == [1] * 3
+    assert back["llm_model"].to_list() == ["m"] * 3
+
+
+def test_rows_keep_their_order_whatever_becomes_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    behavior = Behavior(bad_request_rate=0.05, broken_rate=0.05, error_rate=0.03, rate_limit_rate=0.1)
+    with simulated_model(behavior) as model:
+        rated = chat(rows(300), of(model), prompt="{text}")
+    assert [text for text in said(rated) if text is not None] == [
+        text for text, status in rated.select("text", "llm_status").rows() if status == "ok"
+    ]
+    counts = dict(rated["llm_status"].value_counts().rows())
+    assert counts.keys() == {"ok", "failed", "invalid"}
+    assert all((error is None) == (status == "ok") for status, error in rated.select("llm_status", "llm_error").rows())
+    assert rated["llm_attempts"].max() > 1  # type: ignore[operator]
+    (told,) = [record for record in caplog.records if record.name == "tidyllm"]
+    assert told.levelno == logging.WARNING
+    assert f"300 rows: {counts['ok']} ok" in told.getMessage()
+
+
+def test_whatever_happens_rows_come_back_aligned_each_with_its_own_end(caplog: pytest.LogCaptureFixture) -> None:
+    behavior = Behavior(
+        rate_limit_rate=0.1,
+        retry_after_s=0.01,
+        error_rate=0.03,
+        broken_rate=0.02,
+        decline_rate=0.01,
+        truncate_rate=0.01,
+        hang_rate=0.01,
+    )
+    with simulated_model(behavior) as model:
+        rated = chat(rows(2000), of(model, timeout_s=0.5), prompt="{text}")
+    ends = dict(rated["llm_status"].value_counts().rows())
+    assert ends.keys() == {"ok", "refused", "truncated", "invalid"} | ({"failed"} & ends.keys())
+    # What hangs or fails is tried again, and only what does so each time fails.
+    assert ends.get("failed", 0) < 20
+    for text, status, reply in rated.select("text", "llm_status", "reply").rows():
+        if status == "ok":
+            assert reply == ANSWER + text
+        elif status == "truncated":
+            assert (ANSWER + text).startswith(reply)
+        else:
+            assert reply is None
+    assert f"2,000 rows: {ends['ok']:,} ok, {ends['refused']} refused" in caplog.text
+
+
+def test_a_wrong_key_is_told_at_once_and_not_three_hundred_times() -> None:
+    with simulated_model(Behavior(key="right")) as model, pytest.raises(AuthError):
+        chat(rows(300), of(model, api_key="wrong"), prompt="{text}")
+    assert model.witness.counts().received < 100
+
+
+def test_a_missing_key_is_told_before_anything_is_sent(model: SimulatedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(MissingKeyError):
+        chat(rows(3), openai(base_url=model.base_url), prompt="{text}")
+    assert model.witness.counts().received == 0
+
+
+@pytest.mark.parametrize("settings", [{"max_concurrency": 3}, {"max_concurrency": 200}])
+def test_no_more_are_in_flight_than_allowed(settings: dict[str, Any]) -> None:
+    with simulated_model(Behavior(latency_ms=20)) as model:
+        chat(rows(400), of(model), prompt="{text}", **settings)
+    assert model.witness.counts().in_flight_peak <= settings["max_concurrency"]
+
+
+# Prompts
+
+
+def test_a_prompt_may_be_a_function_and_the_system_prompt_a_template(model: SimulatedModel) -> None:
+    def ask(row: Mapping[str, object]) -> str:
+        return f"{row['text']}!" * int(str(row["n"]))
+
+    assert said(chat(rows(3).tail(2), of(model), prompt=ask, system="Be {n}.")) == ["row 1!", "row 2!row 2!"]
+    plan = chat(rows(3), of(model), prompt=lambda row: llm_message(str(row["n"]), system="s"), dry_run=True)
+    assert [message["role"] for message in plan.first[0].body["messages"]] == ["system", "user"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("{txt}", r"asks for a column 'txt'\. The columns are: text, n\. Did you mean \{text\}"),
+        (lambda row: row["none"], "function that failed at row 1: KeyError"),
+        (lambda row: row["n"], "of row 1 it made int"),
+        (lambda _: llm_message("a").chat, "it made method"),
+    ],
+)
+def test_a_prompt_that_does_not_go_with_the_table_is_refused(model: SimulatedModel, prompt: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        chat(rows(3), of(model), prompt=prompt)
+    assert model.witness.counts().received == 0
+
+
+def test_columns_that_would_collide_are_refused_and_a_prefix_helps(model: SimulatedModel) -> None:
+    table = rows(2).with_columns(reply=pl.lit("mine"))
+    with pytest.raises(SettingError, match=r"reply would collide.*prefix=\"new_\""):
+        chat(table, of(model), prompt="{text}")
+    rated = chat(table, of(model), prompt="{text}", prefix="new_")
+    assert rated["reply"].to_list() == ["mine"] * 2
+    assert rated["new_llm_status"].to_list() == ["ok"] * 2
+    assert summary(rated, prefix="new_")["rows"].to_list() == [2]
+
+
+def test_braces_in_the_data_are_data(model: SimulatedModel) -> None:
+    assert said(chat(pl.DataFrame({"text": ["{n} {{x}}"]}), of(model), prompt="{text}")) == ["{n} {{x}}"]
+
+
+def test_a_table_without_rows_comes_back_with_typed_columns(model: SimulatedModel) -> None:
+    rated = chat(
+        rows(0), of(model), prompt="{text}", schema={"type": "object", "properties": {"a": {"type": "integer"}}}
+    )
+    assert rated.height == 0
+    assert rated.schema["a"] == pl.Int64
+    assert model.witness.counts().received == 0
+
+
+# Schemas
+
+
+@dataclass
+class Review:
+    sentiment: Literal["good", "bad"]
+    stars: int
+    tags: list[str]
+    note: str | None = None
+
+
+class Echo:
+    """A model that says what it was asked; it can be told to cut off, decline, or answer better the second time."""
+
+    def __init__(self, *, finish: str = "stop", refusal: str | None = None, better: str | None = None) -> None:
+        self.asked: list[list[dict[str, str]]] = []
+        self._finish = finish
+        self._refusal = refusal
+        self._better = better
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        del headers
+        assert isinstance(request.body, bytes)
+        messages = json.loads(request.body)["messages"]
+        self.asked.append(messages)
+        text = self._better if self._better and len(messages) > 1 else messages[-1]["content"]
+        message = {"content": None if self._refusal else text, "refusal": self._refusal}
+        body = {
+            "choices": [{"message": message, "finish_reason": self._finish}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+        }
+        return Response(status=200, body=json.dumps(body).encode())
+
+
+GOOD = '{"sentiment": "good", "stars": 5, "tags": ["a", "b"], "note": null}'
+BAD = '{"sentiment": "fine", "stars": 5, "tags": []}'
+
+
+def test_a_schema_s_fields_are_typed_columns_whose_types_follow_from_it_alone() -> None:
+    with using(Echo()):
+        rated = chat(pl.DataFrame({"text": [GOOD, BAD]}), local("m"), prompt="{text}", schema=Review)
+        failed = chat(pl.DataFrame({"text": [BAD]}), local("m"), prompt="{text}", schema=Review)
+    assert rated.columns[:5] == ["text", "sentiment", "stars", "tags", "note"]
+    assert rated.select("sentiment", "stars", "tags").rows() == [("good", 5, ["a", "b"]), (None, None, None)]
+    assert rated["llm_status"].to_list() == ["ok", "invalid"]
+    assert "sentiment" in str(rated["llm_error"][1])
+    assert dict(rated.schema) == dict(failed.schema)
+    assert [rated.schema[name] for name in ("sentiment", "stars", "tags", "note")] == [
+        pl.Enum(["bad", "good"]),
+        pl.Int64,
+        pl.List(pl.String),
+        pl.String,
+    ]
+
+
+def test_a_bare_type_is_one_typed_column() -> None:
+    with using(Echo()):
+        rated = chat(
+            pl.DataFrame({"text": ["true", '{"value": false}', "maybe"]}), local("m"), prompt="{text}", schema=bool
+        )
+    assert rated["reply"].to_list() == [True, False, None]
+    assert rated["llm_status"].to_list() == ["ok", "ok", "invalid"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "status"),
+    [
+        (Echo(finish="length"), "truncated"),
+        (Echo(refusal="No."), "refused"),
+        (Echo(finish="content_filter"), "refused"),
+    ],
+)
+def test_truncated_refused_and_invalid_are_different_outcomes(sender: Echo, status: str) -> None:
+    with using(sender):
+        rated = chat(pl.DataFrame({"text": [GOOD]}), local("m"), prompt="{text}", schema=Review)
+    assert rated["llm_status"].to_list() == [status]
+    assert rated["stars"].to_list() == [None]
+
+
+def test_an_invalid_answer_is_asked_for_once_more_and_both_are_counted() -> None:
+    sender = Echo(better=GOOD)
+    with using(sender):
+        rated = chat(pl.DataFrame({"text": [BAD]}), local("m"), prompt="{text}", schema=Review, reask=True)
+    assert rated["stars"].to_list() == [5]
+    assert rated["llm_tokens_in"].to_list() == [20]
+    assert [len(messages) for messages in sender.asked] == [1, 3]
+
+
+def test_a_schema_whose_field_is_called_like_another_column_is_refused() -> None:
+    schema = {"type": "object", "properties": {"llm_status": {"type": "string"}}}
+    with using(Echo()), pytest.raises(SettingError, match="'llm_status'"):
+        chat(rows(1), local("m"), prompt="{text}", schema=schema)
+
+
+# Named runs
+
+
+def test_a_second_run_of_the_same_name_asks_nothing_and_needs_nobody(home: Path) -> None:
+    with simulated_model() as model:
+        asked = of(model)
+        first = chat(rows(50), asked, prompt="{text}", name="ratings")
+    again = chat(rows(50), asked, prompt="{text}", name="ratings")
+    assert again.equals(first)
+    assert {path.name for path in (home / "ratings").iterdir()} == {"job.json", "rows.parquet", "answers", ".lock"}
+
+
+def test_a_second_run_asks_what_failed_and_nothing_else(model: SimulatedModel) -> None:
+    with simulated_model(Behavior(bad_request_rate=0.2)) as bad:
+        first = chat(rows(100), of(bad), prompt="{text}", name="ratings")
+    failed = first.filter(pl.col("llm_status") == "failed").height
+    assert failed
+    asked = of(model)
+    with pytest.raises(JobChangedError, match="base_url"):
+        chat(rows(100), asked, prompt="{text}", name="ratings")
+
+
+def test_other_rows_under_the_same_name_are_refused_with_the_difference(model: SimulatedModel) -> None:
+    chat(rows(3), of(model), prompt="{text}", name="ratings")
+    for table, prompt, part in ((rows(4), "{text}", "data"), (rows(3), "Say {text}", "prompt")):
+        with pytest.raises(JobChangedError) as refused:
+            chat(table, of(model), prompt=prompt, name="ratings")
+        assert part in refused.value.differences
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    code = """
+import sys
+import polars as pl
+from tidyllm import chat, local
+rows = pl.DataFrame({"text": [f"row {n}" for n in range(600)]})
+chat(rows, local("m", base_url=sys.argv[1]), prompt="{text}", name="ratings")
+"""
+    with simulated_model(Behavior(latency_ms=5)) as model:
+        process = subprocess.Popen([sys.executable, "-c", code, model.base_url], cwd=tmp_path)
+        model.witness.wait(answered=400)
+        process.kill()
+        process.wait()
+        answered = model.witness.counts().received
+        in_flight = model.witness.counts().in_flight_peak
+        table = pl.DataFrame({"text": [f"row {n}" for n in range(600)]})
+        rated = chat(table, of(model), prompt="{text}", name="ratings")
+    assert said(rated) == table["text"].to_list()
+    assert model.witness.counts().received - answered <= 600 - 400 + in_flight + 1
+
+
+def test_ctrl_c_keeps_what_came_and_says_how_to_go_on() -> None:
+    with simulated_model(Behavior(latency_ms=5)) as model:
+
+        def interrupt() -> None:
+            model.witness.wait(answered=100)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            chat(rows(2000), of(model), prompt="{text}", name="ratings")
+        thread.join()
+        table = stopped.value.results  # type: ignore[attr-defined]
+        assert table.height == 2000
+        kept = table.filter(pl.col("llm_status") == "ok").height
+        assert kept >= 50  # Some of those that the model has answered were still on their way.
+        assert "run the same line again" in stopped.value.__notes__[0]
+        before = model.witness.counts().received
+        rated = chat(rows(2000), of(model), prompt="{text}", name="ratings")
+        assert model.witness.counts().received - before <= 2000 - kept
+    assert said(rated) == rows(2000)["text"].to_list()
+
+
+def test_two_runs_of_one_name_do_not_run_at_once(model: SimulatedModel) -> None:
+    model.hold()
+    first = threading.Thread(target=lambda: chat(rows(2), of(model), prompt="{text}", name="ratings"))
+    first.start()
+    model.witness.wait(received=2)
+    with pytest.raises(JobLockedError):
+        chat(rows(2), of(model), prompt="{text}", name="ratings")
+    model.release()
+    first.join()
+
+
+# Ceilings and duplicates
+
+
+def test_equal_requests_are_asked_once_where_the_answer_would_be_the_same(model: SimulatedModel) -> None:
+    table = pl.DataFrame({"text": ["a", "b", "a", "a", "b"]})
+    rated = chat(table, of(model, temperature=0), prompt="{text}", name="ratings")
+    assert said(rated) == table["text"].to_list()
+    assert model.witness.counts().received == 2
+    assert rated["llm_tokens_in"].is_null().to_list() == [False, False, True, True, True]
+    chat(table, of(model), prompt="{text}")
+    assert model.witness.counts().received == 2 + 5
+    chat(table, of(model), prompt="{text}", dedup=True)
+    assert model.witness.counts().received == 2 + 5 + 2
+    chat(table, of(model, temperature=0), prompt="{text}", dedup=False)
+    assert model.witness.counts().received == 2 + 5 + 2 + 5
+    assert chat(table, of(model, temperature=0), prompt="{text}", name="ratings").equals(rated)
+
+
+def test_a_budget_is_not_passed_and_what_is_left_says_so(model: SimulatedModel) -> None:
+    asked = openai("gpt-4o-mini", base_url=model.base_url, api_key="k", max_tokens=100, api="chat_completions")
+    rated = chat(rows(200), asked, prompt="{text}", budget=0.0005, max_concurrency=4)
+    assert 0 < rated["llm_cost"].sum() <= 0.0005
+    pending = rated.filter(pl.col("llm_status") == "pending")
+    assert pending.height
+    assert set(pending["llm_error"]) == {"The budget of 0.0005 US dollars would have been passed."}
+
+
+def test_a_budget_for_what_has_no_price_is_refused(model: SimulatedModel) -> None:
+    with pytest.raises(SettingError, match="No price is known"):
+        chat(rows(2), of(model), prompt="{text}", budget=1)
+
+
+def test_a_run_ends_when_its_time_is_up() -> None:
+    with simulated_model(Behavior(hang_rate=0.2)) as model:
+        rated = chat(rows(50), of(model), prompt="{text}", timeout=0.5)
+    counts = dict(rated["llm_status"].value_counts().rows())
+    assert counts.keys() == {"ok", "pending"}
+    assert "time of 0.5 s was up" in rated.filter(pl.col("llm_status") == "pending")["llm_error"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rpm": 0}, "rpm= must be a number above 0, not 0"),
+        ({"budget": float("nan")}, "budget= must be a number above 0"),
+        ({"max_concurrency": "two"}, "Expected `int"),
+        ({"on_error": "ignore"}, "Invalid enum value"),
+        ({"speed": 1}, "no option 'speed' of a run"),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        chat(rows(1), local("m"), prompt="{text}", **options)
+
+
+# Ends
+
+
+def test_failures_can_be_raised_once_all_is_done() -> None:
+    with simulated_model(Behavior(bad_request_rate=0.2)) as model, pytest.raises(PartlyFailedError) as failed:
+        chat(rows(50), of(model), prompt="{text}", on_error="raise")
+    (table,) = failed.value.results
+    assert isinstance(table, pl.DataFrame)
+    assert table.height == 50
+    assert failed.value.__cause__ is not None
+
+
+def test_a_dry_run_says_what_would_go_out(model: SimulatedModel) -> None:
+    plan = chat(rows(100), openai("gpt-4o-mini", base_url=model.base_url, api_key="k"), prompt="{text}", dry_run=True)
+    assert (plan.rows, len(plan.first)) == (100, 3)
+    assert plan.bytes > 100 * 20
+    assert plan.cost_in is not None
+    assert plan.cost_in > 0
+    assert "k" not in dict(plan.first[0].headers)["authorization"].removeprefix("Bearer ")
+    assert model.witness.counts().received == 0
+
+
+def test_the_async_twin_does_the_same(model: SimulatedModel) -> None:
+    rated = asyncio.run(achat(rows(20), of(model), prompt="{text}", name="ratings"))
+    assert rated.equals(chat(rows(20), of(model), prompt="{text}", name="ratings"))
+
+
+def test_a_summary_has_a_row_for_each_kind_of_end() -> None:
+    with simulated_model(Behavior(bad_request_rate=0.1, broken_rate=0.1, rate_limit_rate=0.1)) as model:
+        rated = chat(rows(200), of(model), prompt="{text}")
+    told = summary(rated)
+    assert set(told["status"]) == {"ok", "failed", "invalid"}
+    assert told["rows"].sum() == 200
+    assert told["rows"].to_list() == sorted(told["rows"].to_list(), reverse=True)
+    good = told.row(by_predicate=pl.col("status") == "ok", named=True)
+    assert good["error"] is None
+    assert good["retries"] > 0
+    assert good["tokens_in"] == rated["llm_tokens_in"].sum()
+    with pytest.raises(SettingError, match="no column 'llm_status'"):
+        summary(rows(2))
+
+
+# Lists
+
+
+def test_a_list_can_be_a_named_run_too(model: SimulatedModel) -> None:
+    texts = [f"text {number}" for number in range(30)]
+    first = chat(texts, of(model), name="talks")
+    assert [talk.reply().removeprefix(ANSWER) for talk in first] == texts
+    again = chat(texts, of(model), name="talks")
+    assert [talk.reply() for talk in again] == [talk.reply() for talk in first]
+    assert model.witness.counts().received == 30
