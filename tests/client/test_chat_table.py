@@ -300,6 +300,40 @@ def test_a_second_run_asks_what_failed_and_nothing_else(model: SimulatedModel) -
         chat(rows(100), asked, prompt="{text}", name="ratings")
 
 
+def test_answers_that_could_not_be_read_are_kept_as_they_came_and_asked_again(home: Path) -> None:
+    with simulated_model(Behavior(broken_rate=0.5)) as model:
+        asked = of(model)
+        first = chat(rows(60), asked, prompt="{text}", name="ratings")
+        unread = first.filter(pl.col("llm_status") == "invalid").height
+        assert unread
+        kept = (home / "ratings" / "answers" / "000001.log").read_bytes()
+        assert kept.count(b'},"text":') == unread
+        before = model.witness.keys()
+        second = chat(rows(60), asked, prompt="{text}", name="ratings")
+        again = [key for key, counts in model.witness.keys().items() if counts.received > before[key].received]
+        assert again == first.filter(pl.col("llm_status") == "invalid")["text"].to_list()
+    assert second.filter(pl.col("llm_status") == "invalid").height < unread
+
+
+def test_a_torn_record_at_the_end_of_a_journal_costs_that_row_alone(home: Path, model: SimulatedModel) -> None:
+    chat(rows(5), of(model), prompt="{text}", name="ratings")
+    log = home / "ratings" / "answers" / "000001.log"
+    log.write_bytes(log.read_bytes()[:-7])
+    rated = chat(rows(5), of(model), prompt="{text}", name="ratings")
+    assert said(rated) == rows(5)["text"].to_list()
+    assert model.witness.counts().received == 6
+
+
+def test_what_earlier_runs_have_cost_counts_against_the_budget(model: SimulatedModel) -> None:
+    asked = openai("gpt-4o-mini", base_url=model.base_url, api_key="k", max_tokens=100, api="chat_completions")
+    first = chat(rows(200), asked, prompt="{text}", budget=0.0005, max_concurrency=4, name="ratings")
+    before = model.witness.counts().received
+    again = chat(rows(200), asked, prompt="{text}", budget=0.0005, max_concurrency=4, name="ratings")
+    assert model.witness.counts().received - before <= 5
+    assert again["llm_cost"].sum() <= 0.0005
+    assert again["llm_cost"].sum() >= first["llm_cost"].sum()
+
+
 def test_other_rows_under_the_same_name_are_refused_with_the_difference(model: SimulatedModel) -> None:
     chat(rows(3), of(model), prompt="{text}", name="ratings")
     for table, prompt, part in ((rows(4), "{text}", "data"), (rows(3), "Say {text}", "prompt")):

@@ -160,7 +160,8 @@ class Run:
             talked = yield from self._answer(talk)
         except BadAnswerError as fault:
             self._failed(number, fault)
-            answer = Answer(custom_id=row_id, outcome=Outcome.INVALID, error=str(fault))
+            raw = Reply(body=fault.body)
+            answer = Answer(custom_id=row_id, outcome=Outcome.INVALID, error=str(fault), reply=raw)
         except (ApiError, TransportError) as fault:
             if isinstance(fault, _HOPELESS):
                 self._give_up(fault)

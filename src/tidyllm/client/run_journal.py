@@ -21,7 +21,6 @@ from tidyllm.journals.disk import DiskJournal
 _LOG = logging.getLogger("tidyllm")
 
 SYNC_EVERY_S = 0.05
-_ANSWERED = frozenset({Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.INVALID})
 _NAME = re.compile(r"(\d+)\.log")
 
 
@@ -64,7 +63,7 @@ class RunJournal:
 
     def keep(self, number: int, answer: Answer) -> None:
         """Write an answer, so that it survives this process; it is durable soon after."""
-        kind = Kind.ANSWERED if answer.reply is not None and answer.outcome in _ANSWERED else Kind.FAILED
+        kind = Kind.ANSWERED if _is_answer(answer) else Kind.FAILED
         self._journal.append(encode(shard=0, epoch=self._epoch, line=number, kind=kind, data=_written(answer)))
         self._journal.flush()
         self._dirty.set()
@@ -95,6 +94,12 @@ class RunJournal:
     def _next_place(self) -> Path:
         self._number += 1
         return self._folder / f"{self._number:06}.log"
+
+
+def _is_answer(answer: Answer) -> bool:
+    """Whether a row has what can be had; what could not even be read is kept, and asked again by the next run."""
+    unread = answer.outcome is Outcome.INVALID and (answer.reply is None or answer.reply.text is None)
+    return answer.reply is not None and not unread
 
 
 def _written(answer: Answer) -> bytes:
