@@ -6,6 +6,7 @@ beside it, and `litellm.acompletion` where it can be imported. The model has a p
 
 import asyncio
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import msgspec
 import polars as pl
 
 from benchmarks.report import Figure, Plot, Report, given, tell
-from benchmarks.rig import MODEL, Http, simulated, workshop
+from benchmarks.rig import MODEL, Http, Sampler, simulated, workshop
 from tidyllm import chat, local
 from tidyllm.core.wire import Request
 from tidyllm.testing import Behavior
@@ -31,7 +32,9 @@ LATENCY_MS = 50
 MANY = 2_000
 """In flight at once, which has to work."""
 PER_MINUTE = 600
-LIMITED_S = 60
+LIMITED_S = 90
+MANY_AT_THE_END = 20
+"""Rows at the end that are not looked at: there the run has nothing more to send."""
 CPU_MS_MAX = 0.6
 SECONDS_MAX = 10
 SHARE_MIN = 40
@@ -142,8 +145,6 @@ def ran(name: str, url: str, count: int, *, in_flight: int | None = IN_FLIGHT) -
 def contend(name: str, url: str, count: int, *, in_flight: int, folder: str) -> None:
     """Run as one contender, and print what it took; what is imported first does not count."""
     contender = CONTENDERS[name]
-    import os  # noqa: PLC0415 - only a contender moves
-
     os.chdir(folder)
     contender(url, 10, in_flight=in_flight or None)
     os.environ["TIDYLLM_HOME"] = str(Path(folder) / "measured")
@@ -199,19 +200,33 @@ def waits(folder: Path, *, count: int) -> list[Figure]:
 
 
 def limited(folder: Path, *, seconds: float) -> list[Figure]:
-    """Measure under a limit by the minute that the headers announce."""
-    count = round(PER_MINUTE / 60 * seconds)
+    """Measure under a limit by the minute that the headers announce.
+
+    The model's bucket is full at first: what is looked at is the end, when what it held over has been used up.
+    """
+    per_s = PER_MINUTE / 60
+    count = round(PER_MINUTE + per_s * seconds)
     with simulated(folder, Behavior(latency_ms=1000, requests_per_minute=PER_MINUTE)) as url:
-        table = ran("table", url, count, in_flight=None)
-        statuses = Http(url.removesuffix("/v1")).counts().statuses
-    ideal = count / (PER_MINUTE / 60) + 1
-    refused = 100 * statuses.get(429, 0) / count
+        http = Http(url.removesuffix("/v1"))
+        with Sampler(lambda: http.counts().statuses.get(200, 0), every_s=0.5) as sampler:
+            table = ran("table", url, count, in_flight=None)
+        statuses = http.counts().statuses
+    running = [(at, answered) for at, answered in sampler.samples if answered < count - MANY_AT_THE_END]
+    last, most = running[-1]
+    first, least = next((at, answered) for at, answered in running if at >= last - seconds / 2)
+    rate = (most - least) / (last - first)
     name = f"{count:,} rows of 1 s, {PER_MINUTE} a minute announced"
     return [
-        Figure(name=f"{name}: ideal (floor)", value=ideal, unit="s", ratio=1),
-        Figure(name=name, value=table.seconds, unit="s", ratio=table.seconds / ideal),
-        Figure(name="of the ideal", value=100 * ideal / table.seconds, unit="%", at_least=SHARE_LIMITED_MIN),
-        Figure(name="refused", value=refused, unit="%", at_most=REFUSED_MAX),
+        Figure(name=f"{name}: at that rate", value=count / per_s, unit="s", ratio=1),
+        Figure(name=name, value=table.seconds, unit="s", ratio=table.seconds / count * per_s),
+        Figure(
+            name="in the end, of that rate",
+            value=100 * rate / per_s,
+            unit="%",
+            ratio=rate / per_s,
+            at_least=SHARE_LIMITED_MIN,
+        ),
+        Figure(name="refused", value=100 * statuses.get(429, 0) / count, unit="%", at_most=REFUSED_MAX),
     ]
 
 

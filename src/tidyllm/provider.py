@@ -1,6 +1,7 @@
 """A provider is a declaration; called, it gives a model: the value that every verb takes."""
 
 import difflib
+import functools
 import importlib
 import math
 import os
@@ -248,9 +249,10 @@ def find_provider(name: str) -> Provider:
     return found
 
 
-def provider_names() -> list[str]:
+@functools.cache
+def provider_names() -> tuple[str, ...]:
     """Return the names of our own providers."""
-    return [module.name for module in pkgutil.iter_modules(importlib.import_module(_DECLARATIONS).__path__)]
+    return tuple(module.name for module in pkgutil.iter_modules(importlib.import_module(_DECLARATIONS).__path__))
 
 
 def resolve_model(given: Model | str) -> Model:

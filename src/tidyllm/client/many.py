@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tidyllm.client.collecting import seldom_collecting
 from tidyllm.client.disk import replacing
 from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key, refuse_change
 from tidyllm.client.progress import run_bar
@@ -164,6 +165,7 @@ class Many:
                 stack.enter_context(folder.locked())
                 _intend(folder, self._asking, now=self._transport.clock.now())
                 self._journal = RunJournal(folder.path / _ANSWERS)
+            stack.enter_context(seldom_collecting())
             missing = self._missing()
             show = stack.enter_context(run_bar(name or repr(self._asking.model)))
             if self._journal is None or not any(missing):

@@ -134,6 +134,8 @@ class Run:
 
     async def _begin(self, questions: Iterable[Question], stack: contextlib.ExitStack) -> AsyncIterator[Begun[Answer]]:
         for number, talk in questions:
+            if self.journal is not None and not self.journal.writable:
+                self.stopped = "The answers could not be written to the disk any more."
             if self.stopped is not None:
                 return
             call = self._row(number, talk)
@@ -179,8 +181,6 @@ class Run:
             answer = _answer(row_id, turns)
         if self.journal is not None:
             self.journal.keep(number, answer)
-            if not self.journal.writable:
-                self.stopped = "The answers could not be written to the disk any more."
         return answer
 
     def _failed(self, number: int, fault: Exception) -> None:

@@ -45,6 +45,8 @@ class RunJournal:
         self._epoch = self._number + 1
         self._journal = DiskJournal(self._next_place, disk=disk or LocalDisk())
         self._dirty = asyncio.Event()
+        self._flushing = False
+        """Whether what was taken is about to be written."""
 
     def earlier(self) -> Iterator[tuple[int, Answer]]:
         """Yield the rows that earlier runs have had answered, by number, each once per run that answered it.
@@ -62,11 +64,20 @@ class RunJournal:
         self._journal.sync()
 
     def keep(self, number: int, answer: Answer) -> None:
-        """Write an answer, so that it survives this process; it is durable soon after."""
+        """Have an answer written with the others of this turn of the loop, so that it survives this process.
+
+        It is durable soon after.
+        """
         kind = Kind.ANSWERED if _is_answer(answer) else Kind.FAILED
         self._journal.append(encode(shard=0, epoch=self._epoch, line=number, kind=kind, data=_written(answer)))
-        self._journal.flush()
         self._dirty.set()
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._journal.flush()
 
     @property
     def writable(self) -> bool:
@@ -107,11 +118,9 @@ def _written(answer: Answer) -> bytes:
     if reply is None or not reply.body:
         return msgspec.json.encode(_Kept(answer))
     bare = msgspec.structs.replace(answer, reply=msgspec.structs.replace(reply, body=b""))
-    try:
-        msgspec.json.decode(reply.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return msgspec.json.encode(_Kept(bare, text=reply.body.decode("utf-8", "replace")))
-    return msgspec.json.encode(_Kept(bare, body=msgspec.Raw(reply.body)))
+    if _is_answer(answer):  # It was read as JSON.
+        return msgspec.json.encode(_Kept(bare, body=msgspec.Raw(reply.body)))
+    return msgspec.json.encode(_Kept(bare, text=reply.body.decode("utf-8", "replace")))
 
 
 def _read(data: bytes) -> Answer:

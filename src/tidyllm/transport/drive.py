@@ -77,12 +77,12 @@ async def adrive(call: Call[T], transport: Transport) -> T:
     task is cancelled, the request under way is sent to its end and the call is given the answer, to save it; whatever
     it asks for after that is not done. Where the key is missing, `MissingKeyError` is raised and nothing is sent.
     """
-    return await adrive_from(call, transport, first=None)
+    return await adrive_from(call, transport, first=None, gate=None)
 
 
-async def adrive_from(call: Call[T], transport: Transport, *, first: Request | None) -> T:
-    """Do what `adrive` does, of a call whose first request was taken already, and let in by its gate."""
-    course = _Course(call, transport, entered=first is not None)
+async def adrive_from(call: Call[T], transport: Transport, *, first: Request | None, gate: Gate | None) -> T:
+    """Do what `adrive` does, of a call whose first request was taken already, and let in by its gate if it has one."""
+    course = _Course(call, transport, entered=gate)
     try:
         wanted = next(call) if first is None else first
         while True:
@@ -101,11 +101,11 @@ async def adrive_from(call: Call[T], transport: Transport, *, first: Request | N
 class _Course:
     """One call on its way; knows whether the call is still needed when the driver leaves it."""
 
-    def __init__(self, call: Call[T], transport: Transport, *, entered: bool) -> None:
+    def __init__(self, call: Call[T], transport: Transport, *, entered: Gate | None) -> None:
         self._call = call
         self._transport = transport
         self._entered = entered
-        """Whether the next request has been let in by its gate."""
+        """The gate that has let the next request in already."""
         self._left_behind = False
         self._shown = False
         """Whether pieces of an answer were passed on, so that there can be no second try."""
@@ -146,10 +146,9 @@ class _Course:
 
     async def _gate(self, request: Request) -> Gate | None:
         """Return the gate that has let the request in; it is to be left."""
-        gate = gate_of(request, self._transport)
-        if gate is not None and not self._entered:
+        gate, self._entered = self._entered, None
+        if gate is None and (gate := gate_of(request, self._transport)) is not None:
             await gate.enter(self._transport.clock, body_bytes=body_bytes(request), bulk=self._transport.bulk)
-        self._entered = False
         return gate
 
     async def _attempt(self, request: Request, gate: Gate | None) -> Response | TransportError:

@@ -36,7 +36,10 @@ class _Waiting(msgspec.Struct, frozen=True, eq=False):
     woken: asyncio.Future[None]
 
     def wake(self) -> None:
-        self.loop.call_soon_threadsafe(self._wake)
+        if _running_loop() is self.loop:
+            self._wake()
+        else:
+            self.loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         if not self.woken.done():
@@ -148,6 +151,13 @@ class Pace:
             if gate is None:
                 gate = self._gates[lane, key] = Gate(lane, now=clock.monotonic())
             return gate
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _either(woken: asyncio.Future[None], clock: Clock, *, wait_s: float) -> None:

@@ -18,7 +18,7 @@ class Begun(msgspec.Struct, Generic[T], frozen=True):
     """A call that has said what it sends first."""
 
     number: int
-    """By which its caller knows it."""
+    """By which its caller knows it; each has its own."""
     call: Call[T]
     first: Request
 
@@ -31,14 +31,13 @@ async def adrive_many(
     When this is cancelled the calls are, as `adrive` has it. What `ended` raises ends the others and is raised here.
     """
     transport = msgspec.structs.replace(transport, bulk=True)
-    unbegun: dict[asyncio.Task[None], Gate] = {}
+    unbegun: dict[int, Gate] = {}
     """Let in, and not on their way yet: if they are cancelled, nobody else leaves their gate."""
 
     async def perform(one: Begun[T], gate: Gate | None) -> None:
-        if gate is not None:
-            del unbegun[_this_task()]
+        unbegun.pop(one.number, None)
         try:
-            result: T | Exception = await adrive_from(one.call, transport, first=one.first)
+            result: T | Exception = await adrive_from(one.call, transport, first=one.first, gate=gate)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one call must not cost the others
             result = error
         ended(one.number, result)
@@ -51,9 +50,9 @@ async def adrive_many(
                 except Exception as error:  # noqa: BLE001 - a key that cannot be found, as a rule
                     ended(one.number, error)
                     continue
-                task = tasks.create_task(perform(one, gate))
                 if gate is not None:
-                    unbegun[task] = gate
+                    unbegun[one.number] = gate
+                tasks.create_task(perform(one, gate))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
@@ -71,12 +70,6 @@ async def _let_in(one: Begun[T], transport: Transport) -> Gate | None:
         one.call.close()
         raise
     return gate
-
-
-def _this_task() -> asyncio.Task[None]:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - it is asked inside one
-    return task
 
 
 def drive_all(calls: Iterable[Call[T]], transport: Transport) -> list[T | Exception]:
