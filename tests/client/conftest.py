@@ -7,7 +7,7 @@ import pytest
 
 from tests.client.fake_api import FakeApi
 from tidyllm.client.calls import using
-from tidyllm.testing import ManualClock
+from tidyllm.testing import ManualClock, SimulatedModel, simulated_model
 from tidyllm.transport.drive import Transport
 from tidyllm.transport.keys import Keys
 from tidyllm.transport.retry import RetryPolicy
@@ -18,6 +18,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "jobs"
     monkeypatch.setenv("TIDYLLM_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def model() -> Iterator[SimulatedModel]:
+    with simulated_model() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Having Python's collector of cycles come seldom while runs last: it takes a seventh of their time for next to none."""
+"""Having Python's collector of cycles come seldom while runs last: it takes a seventh of their time, for nothing."""
 
 import gc
 import threading
