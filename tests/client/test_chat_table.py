@@ -120,6 +120,8 @@ def test_a_prompt_may_be_a_function_and_the_system_prompt_a_template(model: Simu
         (lambda row: row["none"], "function that failed at row 1: KeyError"),
         (lambda row: row["n"], "of row 1 it made int"),
         (lambda _: llm_message("a").chat, "it made method"),
+        (5, "prompt= must be a text, not int"),
+        ("\ud800{text}", "prompt= holds half a character"),
     ],
 )
 def test_a_prompt_that_does_not_go_with_the_table_is_refused(model: SimulatedModel, prompt: Any, message: str) -> None:
@@ -340,3 +342,5 @@ def test_a_summary_has_a_row_for_each_kind_of_end() -> None:
     assert good["tokens_in"] == rated["llm_tokens_in"].sum()
     with pytest.raises(SettingError, match="no column 'llm_status'"):
         summary(rows(2))
+    with pytest.raises(SettingError, match="no column 'llm_cost'"):
+        summary(rated.drop("llm_cost"))

@@ -14,14 +14,17 @@ MARGIN = 1.5
 """How much longer than the longest so far an answer may be."""
 BYTES_PER_TOKEN = 3
 """Of a prompt, on the safe side: most texts have four."""
+REASKED_TOKENS = 256
+"""What a second question says of the first answer, which it repeats: what is wrong with it."""
 
 
 class Budget:
     """What was spent of it, and what is reserved for requests under way; in US dollars."""
 
-    def __init__(self, dollars: float, model: Model) -> None:
+    def __init__(self, dollars: float, model: Model, *, reask: bool = False) -> None:
         self._left = dollars
         self._model = model
+        self._reask = reask
         self._longest = TOKENS_OUT_FIRST
         self._reserved: dict[int, float] = {}
         self._settled = asyncio.Event()
@@ -33,7 +36,10 @@ class Budget:
         """Wait until a request can be paid for, and reserve that; return False where it cannot be."""
         tokens_in = len(request.body) // BYTES_PER_TOKEN + 1 if isinstance(request.body, bytes) else 0
         while True:
-            most = self._cost(tokens_in, self._model.params.max_tokens or round(self._longest * MARGIN))
+            tokens_out = self._model.params.max_tokens or round(self._longest * MARGIN)
+            most = self._cost(tokens_in, tokens_out)
+            if self._reask:
+                most += self._cost(tokens_in + tokens_out + REASKED_TOKENS, tokens_out)
             if most <= self._left - sum(self._reserved.values()):
                 self._reserved[number] = most
                 return True

@@ -266,7 +266,7 @@ def chat(
     would meet every row; of a list PartlyFailedError, whose `results` has what was answered, unless nothing was. So has
     the KeyboardInterrupt of Ctrl-C.
     """
-    asked, settings, wanted = resolve_model(provider), run_settings(run), _wanted(schema, reask=reask)
+    asked, settings, wanted = resolve_model(provider), run_settings(run, reask=reask), _wanted(schema, reask=reask)
     how = partial(_answering, asked, schema=wanted, reask=reask)
     if _is_table(data):
         asking = rows_of(data, asked, prompt=prompt, system=system, schema=wanted, settings=settings)
@@ -360,7 +360,7 @@ async def achat(
     **run: Unpack[RunOptions],
 ) -> object:
     """Do what `chat` does."""
-    asked, settings, wanted = resolve_model(provider), run_settings(run), _wanted(schema, reask=reask)
+    asked, settings, wanted = resolve_model(provider), run_settings(run, reask=reask), _wanted(schema, reask=reask)
     how = partial(_answering, asked, schema=wanted, reask=reask)
     if _is_table(data):
         asking = await asyncio.to_thread(

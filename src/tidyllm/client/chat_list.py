@@ -9,7 +9,7 @@ from tidyllm.client.calls import transport_for
 from tidyllm.client.chat_table import Answering
 from tidyllm.client.many import Many, talks_of
 from tidyllm.client.run_options import RunSettings
-from tidyllm.core.errors import PartlyFailedError, StorageError, TidyllmError
+from tidyllm.core.errors import PartlyFailedError, TidyllmError
 from tidyllm.core.message import AssistantTurn, Conversation
 from tidyllm.core.reply import Answer
 from tidyllm.core.schema import Schema
@@ -25,7 +25,7 @@ def chat_list(
     several = _Several(talks, model, schema=schema, settings=settings, answer=answer)
     try:
         several.many.go()
-    except (KeyboardInterrupt, StorageError) as stop:
+    except (KeyboardInterrupt, TidyllmError) as stop:
         stop.results = several.results()  # type: ignore[union-attr]
         raise
     return _unless_failed(several.results())
@@ -36,7 +36,11 @@ async def achat_list(
 ) -> list[C]:
     """Do what `chat_list` does."""
     several = _Several(talks, model, schema=schema, settings=settings, answer=answer)
-    await several.many.ago()
+    try:
+        await several.many.ago()
+    except TidyllmError as stop:
+        stop.results = several.results()  # type: ignore[attr-defined]
+        raise
     return _unless_failed(several.results())
 
 

@@ -11,7 +11,7 @@ from tidyllm.client.calls import transport_for
 from tidyllm.client.many import Asking, Many, in_one_line
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
-from tidyllm.core.errors import PartlyFailedError, StorageError
+from tidyllm.core.errors import PartlyFailedError, TidyllmError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Outcome, Reply
 from tidyllm.core.wire import Call
@@ -68,12 +68,13 @@ def plan_table(asking: Asking, *, answer: Answering) -> RunPlan:
 def chat_table(asking: Asking, *, answer: Answering) -> "IntoDataFrame":
     """Return the table with its answers.
 
-    Raises KeyboardInterrupt, and JournalError where answers cannot be kept, with what came until then in `results`.
+    Raises KeyboardInterrupt, and JournalError where answers cannot be kept, with what came until then in `results`; so
+    has whatever else ends a run early.
     """
     many, collected = _many(asking, answer)
     try:
         many.go()
-    except (KeyboardInterrupt, StorageError) as stop:
+    except (KeyboardInterrupt, TidyllmError) as stop:
         stop.results = _table(asking, many, collected=collected)  # type: ignore[union-attr]
         raise
     return _unless_failed(asking, many, table=_table(asking, many, collected=collected))
@@ -82,7 +83,11 @@ def chat_table(asking: Asking, *, answer: Answering) -> "IntoDataFrame":
 async def achat_table(asking: Asking, *, answer: Answering) -> "IntoDataFrame":
     """Do what `chat_table` does."""
     many, collected = _many(asking, answer)
-    await many.ago()
+    try:
+        await many.ago()
+    except TidyllmError as stop:
+        stop.results = await asyncio.to_thread(_table, asking, many, collected=collected)  # type: ignore[attr-defined]
+        raise
     return _unless_failed(asking, many, table=await asyncio.to_thread(_table, asking, many, collected=collected))
 
 

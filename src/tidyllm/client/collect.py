@@ -11,7 +11,8 @@ from tidyllm.client.columns import Columns
 from tidyllm.core.reply import Answer, Outcome
 from tidyllm.core.schema import Schema
 
-_NUMBER = "number"
+_NUMBER = "\0number"
+"""A name that no field of a schema has."""
 _PACKED = 10_000
 """So many answers are packed together: as Python's own values they take ten times as much."""
 

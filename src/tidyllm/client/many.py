@@ -18,6 +18,7 @@ from tidyllm.client.run import Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.targets import chat_of
+from tidyllm.core.errors import JobError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
 from tidyllm.core.schema import Schema
@@ -85,7 +86,7 @@ def rows_of(
         "prompt": prompt if isinstance(prompt, str) else None,
         "system": system,
         "columns": table.columns,
-        "data": table.digest(),
+        "data": None if settings.name is None else table.digest(),
     }
     talks = Talks(table.height, lambda: ask(table.rows()))
     return _asking(model, settings, talks=talks, schema=schema, parts=parts, table=table)
@@ -175,7 +176,10 @@ class Many:
             self.run.journal = self._journal
             yield self._questions(missing), show
             # Not after a failure: what is still to come is kept as well, as long as this process lives.
-            self._journal.close()
+            if self.run.broken_off:
+                self._journal.sync()
+            else:
+                self._journal.close()
 
     def _missing(self) -> bytearray:
         """Return which questions are to be asked; the answers that earlier runs have had are taken."""
@@ -225,6 +229,12 @@ def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:
     if folder.exists:
         refuse_change(folder.read(), asking.parts)
         return
+    if (folder.path / _ANSWERS).exists():
+        # To whose questions they are, nobody can tell any more.
+        raise JobError(
+            f"{folder.path} holds answers, but its job.json is gone: move the folder away, or give another name.",
+            name=folder.name,
+        )
     if asking.table is not None:
         with replacing(folder.rows) as part:
             asking.table.save(part, row_ids(asking.height))

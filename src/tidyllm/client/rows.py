@@ -42,11 +42,12 @@ class Template(msgspec.Struct, frozen=True):
 
 
 def parse_template(text: str, *, what: str, columns: Sequence[str]) -> Template:
-    """Return the template that a text is. Raises SettingError for a lone brace, or a column that there is not.
+    """Return the template that a text is. Raises SettingError for what is no text, a lone brace, or a column that
+    there is not.
 
     `what` names the text in messages: `prompt` or `system`.
     """
-    template = Template(tuple(_pieces(text, what)))
+    template = Template(tuple(_pieces(sendable(text, called=f"{what}="), what)))
     for column in template.columns:
         if column not in columns:
             near = difflib.get_close_matches(column, columns, n=1)

@@ -82,7 +82,7 @@ class Run:
         """Where answers are kept as they come, if anywhere."""
         self._show: Callable[[Told], object] | None = None
         self._shown_at = 0.0
-        self._budget = None if settings.budget is None else Budget(settings.budget, model)
+        self._budget = None if settings.budget is None else Budget(settings.budget, model, reask=settings.reask)
         self._leaders: dict[bytes, int | Answer] = {}
         """Of equal requests the first, by what they send: its number, and its answer once that has come."""
         self._followers: dict[int, list[int]] = {}
@@ -98,6 +98,8 @@ class Run:
         """What rows that failed have met: all of them where conversations are wanted, else the first."""
         self.stopped: str | None = None
         """Why the rest is not asked; null while it is."""
+        self.broken_off = False
+        """Whether requests were under way when its time was up: their answers may still come."""
 
     @property
     def told(self) -> Told:
@@ -125,6 +127,7 @@ class Run:
                 async with asyncio.timeout(self._settings.timeout):
                     await adrive_many(self._begin(questions, stack), self._transport, ended=self._ended)
             except TimeoutError:
+                self.broken_off = True
                 self.stopped = f"The run's time of {self._settings.timeout:g} s was up."
             finally:
                 if committing is not None:

@@ -95,6 +95,10 @@ class RunJournal:
                 _LOG.warning("%s Answers wait in memory, and nothing more is asked.", error)
             await asyncio.sleep(SYNC_EVERY_S)
 
+    def sync(self) -> None:
+        """Make durable what was kept until now. Raises JournalError where that cannot be."""
+        self._journal.sync()
+
     def close(self) -> None:
         """Make all durable, and let go of the file. Raises JournalError where that cannot be."""
         try:

@@ -44,6 +44,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     dedup: bool | None = None
     on_error: Literal["row", "raise"] = "row"
     prefix: str = ""
+    reask: bool = False
+    """Whether a row whose answer does not fit is asked twice; `chat` has it beside the schema."""
 
     @property
     def ceilings(self) -> Ceilings:
@@ -51,14 +53,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         return Ceilings(concurrency=self.max_concurrency, requests_per_minute=self.rpm, tokens_per_minute=self.tpm)
 
 
-def run_settings(options: RunOptions) -> RunSettings:
+def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
     """Return the options, checked. Raises SettingError for one that there is not, and for a value it cannot have."""
-    known = RunSettings.__struct_fields__
+    known = tuple(RunOptions.__annotations__)
     if unknown := sorted(options.keys() - set(known)):
         raise SettingError(f"There is no option {unknown[0]!r} of a run. There is: {', '.join(known)}.")
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = msgspec.convert(given, RunSettings)
+        settings = msgspec.convert({**given, "reask": reask}, RunSettings)
     except msgspec.ValidationError as fault:
         raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
     for name in ("max_concurrency", "rpm", "tpm", "budget", "timeout"):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
 _KIND = "kind"
+_NEEDED = tuple(f"llm_{name}" for name in ("status", "error", "tokens_in", "tokens_out", "cost", "seconds", "attempts"))
 _PARTICULAR = r"'[^']*'|\"[^\"]*\"|[0-9a-f-]{16,}|\d+"
 """What differs between errors of one kind: figures, ids, and what is quoted."""
 
@@ -30,7 +31,7 @@ def summary(table: "IntoDataFrame", *, prefix: str = "") -> "pl.DataFrame":
     from tidyllm.client.frame import plain_table  # noqa: PLC0415
 
     answered = plain_table(table)
-    needed = [prefix + name for name in ("llm_status", "llm_error", "llm_attempts")]
+    needed = [prefix + name for name in _NEEDED]
     if missing := [name for name in needed if name not in answered.columns]:
         raise SettingError(f"This table has no column {missing[0]!r}: give one that chat has answered.")
     told = answered.select(pl.col(f"^{re.escape(prefix)}llm_.*$").name.map(lambda name: name.removeprefix(prefix)))

@@ -103,6 +103,12 @@ def _of_job(folder: JobFolder, given: Model | None) -> Target:
     record = folder.read()
     if given is not None and given.provider.name != record.provider:
         raise SettingError(f"The job {folder.name!r} was sent to {record.provider}, not to {given.provider.name}.")
+    if not record.remotes:
+        raise JobError(
+            f"The job {folder.name!r} is no batch but a run of chat: call chat again with the same rows and this name; "
+            "what was answered comes from the disk.",
+            name=folder.name,
+        )
     known = batch_ids(record)
     if len(known) < len(record.remotes):
         raise JobError(

@@ -136,6 +136,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return self.make(self._fitted(value, text, fills=False))
         except ValueError as fault:
             raise _invalid(str(fault), text) from fault
+        except Exception as fault:  # a class of the user's may raise whatever it likes
+            raise _invalid(repr(fault), text) from fault
 
 
 def _invalid(what: str, text: str) -> InvalidAnswerError:

@@ -45,25 +45,26 @@ NO_CEILINGS = Ceilings()
 class Bucket:
     """So much a minute and no more, in whichever minute; what goes out is known before, or put right afterwards."""
 
-    def __init__(self, per_minute: float, *, now: float) -> None:
+    def __init__(self, per_minute: float, *, now: float, level: float = math.inf) -> None:
         burst = per_minute * BURST_S / MINUTE_S
         self._size = max(burst, 1.0)
         # What may go out at once is taken off the rest, so that it holds for every minute.
         self._per_second = max(per_minute - self._size, per_minute / 2) / MINUTE_S
-        self._level = self._size
+        self._level = min(self._size, level)
         self._at = now
 
     def wait_s(self, amount: float, *, now: float) -> float:
         """Return after how many seconds so much may go out; more than fits waits until it is full."""
-        missing = min(amount, self._size) - self._filled(now)
+        missing = min(amount, self._size) - self.level(now)
         return max(missing / self._per_second, 0.0)
 
     def take(self, amount: float, *, now: float) -> None:
         """Let so much go out; what is below nothing is made up for by waiting."""
-        self._level = self._filled(now) - amount
+        self._level = self.level(now) - amount
         self._at = now
 
-    def _filled(self, now: float) -> float:
+    def level(self, now: float) -> float:
+        """Return how much may go out at once."""
         return min(self._size, self._level + (now - self._at) * self._per_second)
 
 
@@ -106,6 +107,8 @@ class LanePace:
         self.concurrency = Concurrency(now=now, learned=learned)
         self._requests: Bucket | None = None
         self._tokens: Bucket | None = None
+        self._last: list[Bucket | None] = [None, None]
+        """The last buckets of both, which a ceiling that follows takes over: else each would begin with a burst."""
         self._announced = (Announced(), Announced())
         """Of requests and of tokens."""
         self._resting: list[float] = []
@@ -124,7 +127,14 @@ class LanePace:
         by_minute = (ceilings.requests_per_minute, ceilings.tokens_per_minute)
         self._free = by_minute == (None, None)
         """Whether there are no ceilings by the minute."""
-        self._requests, self._tokens = (None if much is None else Bucket(much, now=now) for much in by_minute)
+        for kind, much in enumerate(by_minute):
+            if much is not None:
+                last = self._last[kind]
+                level = math.inf if last is None else last.level(now)
+                self._last[kind] = Bucket(much, now=now, level=level)
+        self._requests, self._tokens = (
+            None if much is None else last for much, last in zip(by_minute, self._last, strict=True)
+        )
 
     def wait_s(self, *, now: float, tokens: float = 0.0) -> float:
         """Return after how many seconds a request may go; `math.inf` where one under way has to end first."""
