@@ -82,6 +82,8 @@ async def serve_simulated(
         yield model
     finally:
         server.close()
+        # A connection that was just taken tells of itself in the loop's next turn, and would outlive the loop.
+        await asyncio.sleep(0)
         await asyncio.gather(*[connection.abort() for connection in connections])
         await server.wait_closed()
 
