@@ -18,6 +18,7 @@ from tidyllm.core.errors import (
     AuthError,
     MissingKeyError,
     PartlyFailedError,
+    PermissionDeniedError,
     SettingError,
 )
 from tidyllm.core.wire import Request, Response
@@ -85,6 +86,31 @@ def test_a_wrong_key_is_told_at_once_and_not_three_hundred_times() -> None:
     with simulated_model(Behavior(key="right")) as model, pytest.raises(AuthError):
         chat(rows(300), of(model, api_key="wrong"), prompt="{text}")
     assert model.witness.counts().received < 100
+
+
+class Denying:
+    """A model that may not answer what begins with `no`."""
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        del headers
+        assert isinstance(request.body, bytes)
+        text = json.loads(request.body)["messages"][-1]["content"]
+        if text.startswith("no"):
+            return Response(status=403, body=b'{"error": {"message": "Flagged."}}')
+        return Response(status=200, body=b'{"choices": [{"message": {"content": "Yes."}}]}')
+
+
+def test_one_prompt_that_is_denied_is_one_row_and_many_are_the_key_s_fault() -> None:
+    with using(Denying()):
+        rated = chat(pl.DataFrame({"text": ["no", "yes", "no"]}), local("m"), prompt="{text}")
+        with pytest.raises(PermissionDeniedError):
+            chat(pl.DataFrame({"text": ["no"] * 100}), local("m"), prompt="{text}")
+    assert rated["llm_status"].to_list() == ["failed", "ok", "failed"]
+
+
+def test_a_table_that_is_not_there_yet_says_how_to_get_it() -> None:
+    with pytest.raises(SettingError, match=r"Call \.collect\(\) on it first"):
+        chat(rows(3).lazy(), local("m"), prompt="{text}")  # type: ignore[call-overload]
 
 
 def test_a_missing_key_is_told_before_anything_is_sent(model: SimulatedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,8 @@ def _opened(data: object) -> nw.DataFrame[IntoDataFrame]:
     try:
         return nw.from_native(cast("IntoDataFrame", data), eager_only=True)
     except (TypeError, nw.exceptions.NarwhalsError) as fault:
-        raise SettingError(f"This is no table that can be read: {fault}") from fault
+        hint = " Call .collect() on it first." if hasattr(data, "collect") else ""
+        raise SettingError(f"This is no table that can be read: {fault}{hint}") from fault
 
 
 def _as_polars(frame: nw.DataFrame[IntoDataFrame]) -> pl.DataFrame:

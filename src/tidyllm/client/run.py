@@ -41,6 +41,8 @@ Question = tuple[int, Conversation]
 """The number of a row, from 0, and what it asks."""
 _HOPELESS = (AuthError, PermissionDeniedError, NotFoundError, QuotaError)
 """What meets all rows alike, where it meets the first."""
+DENIED_MAX = 16
+"""With so many answers of 403 and none that is good the key is to blame; some providers say 403 of a single prompt."""
 _DIGEST_BYTES = 16
 SHOWN_EVERY_S = 0.1
 
@@ -96,6 +98,7 @@ class Run:
         """The conversations with their answers, for who wants them: a dictionary is filled."""
         self.failures: dict[int, Exception] = {}
         """What rows that failed have met: all of them where conversations are wanted, else the first."""
+        self._denied = 0
         self.stopped: str | None = None
         """Why the rest is not asked; null while it is."""
         self.broken_off = False
@@ -192,6 +195,10 @@ class Run:
 
     def _give_up(self, fault: Exception) -> None:
         """Ask nothing more, as it would meet the same. Raises it where nothing was answered yet."""
+        if isinstance(fault, PermissionDeniedError):
+            self._denied += 1
+            if self._denied < DENIED_MAX:
+                return
         if not self._outcomes[Outcome.OK]:
             raise fault
         if isinstance(fault, AuthError | QuotaError):
