@@ -28,8 +28,6 @@ class Budget:
         self._longest = TOKENS_OUT_FIRST
         self._reserved: dict[int, float] = {}
         self._settled = asyncio.Event()
-        self.used_up = False
-        """Whether a request was not let out any more."""
         self._cost(1, 1)
 
     async def reserve(self, number: int, request: Request) -> bool:
@@ -44,7 +42,6 @@ class Budget:
                 self._reserved[number] = most
                 return True
             if not self._reserved:
-                self.used_up = True
                 return False
             self._settled.clear()
             await self._settled.wait()

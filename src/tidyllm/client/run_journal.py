@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidyllm.core.disk import Disk, LocalDisk
+from tidyllm.core.disk import LocalDisk
 from tidyllm.core.errors import JournalError
 from tidyllm.core.reply import Answer, Outcome, Reply
 from tidyllm.journal import Kind, Reader, encode, scan
@@ -38,12 +38,12 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunJournal:
     """One run's journal, and those of the runs before it."""
 
-    def __init__(self, folder: Path, *, disk: Disk | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         used = [int(found[1]) for path in folder.glob("*.log") if (found := _NAME.fullmatch(path.name))]
         self._number = max(used, default=0)
         self._epoch = self._number + 1
-        self._journal = DiskJournal(self._next_place, disk=disk or LocalDisk())
+        self._journal = DiskJournal(self._next_place, disk=LocalDisk())
         self._dirty = asyncio.Event()
         self._flushing = False
         """Whether what was taken is about to be written."""
