@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidyllm.client.embed import aembed, embed
     from tidyllm.client.jobs import Job
     from tidyllm.client.limits import rate_limit_info
+    from tidyllm.client.media import file, image
     from tidyllm.client.models import alist_models, list_models
     from tidyllm.client.nearest import nearest, to_numpy
     from tidyllm.client.plan import Plan
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from tidyllm.client.stream import AsyncStream, Stream, astream, stream
     from tidyllm.client.summary import summary
+    from tidyllm.core.media import Media
     from tidyllm.provider import Model, Provider
     from tidyllm.providers.azure_openai import azure_openai
     from tidyllm.providers.chat_completions import chat_completions
@@ -64,6 +66,7 @@ __all__ = [
     "AsyncStream",
     "Job",
     "LLMMessage",
+    "Media",
     "Model",
     "Plan",
     "Preview",
@@ -96,8 +99,10 @@ __all__ = [
     "field_int",
     "field_lgl",
     "field_object",
+    "file",
     "gemini",
     "groq",
+    "image",
     "list_batches",
     "list_models",
     "llamacpp",
@@ -125,6 +130,7 @@ _MODULE_OF = {
     "AsyncStream": "client.stream",
     "Job": "client.jobs",
     "LLMMessage": "client.chat",
+    "Media": "core.media",
     "Model": "provider",
     "Plan": "client.plan",
     "Preview": "client.preview",
@@ -147,8 +153,10 @@ _MODULE_OF = {
     "field_int": "client.schemas",
     "field_lgl": "client.schemas",
     "field_object": "client.schemas",
+    "file": "client.media",
     "gemini": "providers.gemini",
     "groq": "providers.groq",
+    "image": "client.media",
     "list_models": "client.models",
     "llamacpp": "providers.llamacpp",
     "llm_message": "client.chat",

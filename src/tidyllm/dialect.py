@@ -21,6 +21,7 @@ from tidyllm.core.reply import Answer, Reply
 from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call, Decoder, Lane
 from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.media import MediaTaken
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,11 @@ class ChatDialect(Protocol):
     @property
     def schema_forms(self) -> tuple[SchemaForm, ...]:
         """Return how models are asked for an answer that fits a schema; nothing where none of them is."""
+        ...
+
+    @property
+    def media(self) -> MediaTaken:
+        """Return which images and files may go with what the user says."""
         ...
 
     def url(self, site: Site, model: str, *, streamed: bool) -> str:

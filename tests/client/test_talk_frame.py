@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tidyllm import LLMMessage, llm_message
 from tidyllm.core.errors import SettingError
+from tidyllm.core.media import Media
 from tidyllm.core.message import AssistantTurn, UserTurn
 from tidyllm.core.reply import Citation, Likely, Opaque, Reply, TokenLikelihood
 
@@ -39,7 +40,10 @@ REPLIES = st.builds(
     opaque=st.none() | st.builds(Opaque, TEXTS, JSON),
     body=st.binary(max_size=8),
 )
-TURNS = st.builds(UserTurn, TEXTS) | st.builds(AssistantTurn, REPLIES)
+MEDIA = st.builds(Media, mime_type=TEXTS, data=st.binary(min_size=1, max_size=8), name=MAYBE) | st.builds(
+    Media, mime_type=TEXTS, url=TEXTS, name=MAYBE
+)
+TURNS = st.builds(UserTurn, TEXTS, st.lists(MEDIA, max_size=2).map(tuple)) | st.builds(AssistantTurn, REPLIES)
 TALKS = st.builds(LLMMessage, system=MAYBE, turns=st.lists(TURNS, max_size=4).map(tuple))
 HI, MARK = "Hi", "!"
 FULL = LLMMessage(
@@ -76,8 +80,8 @@ def test_a_conversation_survives_a_table(talk: LLMMessage) -> None:
 
 def test_a_table_has_a_row_a_turn_and_every_field_of_a_reply() -> None:
     table = FULL.to_frame()
-    assert table.columns[:2] == ["role", "content"]
-    assert {*table.columns[2:]} == {*Reply.__struct_fields__} - {"text"}
+    assert table.columns[:3] == ["role", "content", "media"]
+    assert {*table.columns[3:]} == {*Reply.__struct_fields__} - {"text"}
     assert table.select("role", "content").rows() == [
         ("system", "Be brief."),
         ("user", "Hi"),

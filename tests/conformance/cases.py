@@ -2,7 +2,7 @@
 
 `tests/exchanges/<provider>/<verb>_<case>.json`, with a `note` that has
 
-    "call": {"text": ..., "system": ..., "model": ..., "options": {...}}   what a user asks
+    "call": {"text": ..., "system": ..., "model": ..., "options": {...}}   what a user asks; "media" as to_json has them
     "reply": {...}   what the answer must be, field by field; `outcome` besides
     "error": {"kind": "RateLimitError", ...}   or the exception that it must be, with its facts
     "data": {...}   what is read by call.schema, if there is one
@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from tidyllm.client.schemas import schema_of
+from tidyllm.core.media import Media
 from tidyllm.core.message import Conversation, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.schema import Schema
@@ -42,6 +43,7 @@ class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
     options: dict[str, object] = {}
     schema: dict[str, object] | None = None
+    media: tuple[Media, ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +84,7 @@ class Case(msgspec.Struct, frozen=True):
     def conversation(self) -> Conversation:
         """Return what is to be answered."""
         assert self.note.call.text is not None
-        return Conversation(system=self.note.call.system, turns=(UserTurn(self.note.call.text),))
+        return Conversation(system=self.note.call.system, turns=(UserTurn(self.note.call.text, self.note.call.media),))
 
     def asking(self) -> Call[Reply]:
         """Return the call that has it answered."""

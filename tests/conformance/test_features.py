@@ -1,13 +1,17 @@
 """What each provider can tell, plain and streamed: there is an exchange of each, in which it survives the trip."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
 import pytest
 
 from tests.conformance.cases import EXCHANGES, PROVIDERS, Case, cases
+from tidyllm.core.errors import SettingError
+from tidyllm.core.media import SOME_IMAGE, Kind, Media
 from tidyllm.core.message import AssistantTurn
 from tidyllm.core.reply import Reply
+from tidyllm.dialects.media import WHO
 from tidyllm.provider import find_provider
 from tidyllm.transport.drive import drive
 
@@ -67,6 +71,34 @@ def test_a_system_prompt_is_sent_and_the_reason_for_stopping_told(provider: str,
 def test_an_answer_by_a_schema_is_data(provider: str) -> None:
     case = CASES[provider, "chat_schema"]
     assert AssistantTurn(had(case), case.schema).data() == case.note.data
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("provider", CHATTING)
+def test_there_is_an_exchange_with_each_kind_of_media_that_a_provider_takes(provider: str, kind: Kind) -> None:
+    dialects = [dialect for dialect in (find_provider(provider).chat, *find_provider(provider).chat_also) if dialect]
+    takes = any(
+        pattern.startswith("image/") == (kind is Kind.IMAGE) for one in dialects for pattern in one.media.as_bytes
+    )
+    sent = {medium.kind for (name, _), case in CASES.items() if name == provider for medium in case.note.call.media}
+    assert (kind in sent) == takes
+
+
+@pytest.mark.parametrize(("patterns", "told"), WHO, ids=[patterns[0] for patterns, _ in WHO])
+def test_who_is_said_to_take_something_does(patterns: tuple[str, ...], told: str) -> None:
+    named = re.findall(r"(\w+)\(\)", told)
+    assert named
+    for name in named:
+        chat = find_provider(name).chat
+        assert chat is not None
+        for pattern in patterns:
+            mime_type = {"text/*": "text/csv"}.get(pattern, pattern)
+            chat.media.check(Media(mime_type=mime_type, data=b"x"), model="any")
+    if patterns[0] != SOME_IMAGE:
+        others = [one for name in CHATTING if name not in named and (one := find_provider(name).chat) is not None]
+        for one in others:
+            with pytest.raises(SettingError):
+                one.media.check(Media(mime_type=patterns[0].replace("*", "csv"), data=b"x"), model="any")
 
 
 @pytest.mark.parametrize("provider", CHATTING)

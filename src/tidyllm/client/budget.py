@@ -7,6 +7,7 @@ from tidyllm.core.errors import SettingError
 from tidyllm.core.reply import Reply
 from tidyllm.core.wire import Request
 from tidyllm.provider import Model
+from tidyllm.transport.drive import body_bytes
 
 TOKENS_OUT_FIRST = 1024
 """How long an answer is taken to be at most, before the first has come, where no `max_tokens` says it."""
@@ -32,7 +33,7 @@ class Budget:
 
     async def reserve(self, number: int, request: Request) -> bool:
         """Wait until a request can be paid for, and reserve that; return False where it cannot be."""
-        tokens_in = len(request.body) // BYTES_PER_TOKEN + 1 if isinstance(request.body, bytes) else 0
+        tokens_in = body_bytes(request) // BYTES_PER_TOKEN + 1
         while True:
             tokens_out = self._model.params.max_tokens or round(self._longest * MARGIN)
             most = self._cost(tokens_in, tokens_out)

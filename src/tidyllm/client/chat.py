@@ -11,6 +11,7 @@ from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.chat_list import achat_list, chat_list
 from tidyllm.client.chat_table import Answering, RunPlan, achat_table, chat_table, plan_table
 from tidyllm.client.many import rows_of
+from tidyllm.client.media import Attached, attached
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
 from tidyllm.client.rows import Prompt
@@ -44,9 +45,9 @@ _AGAIN = "Answer again, in full, with JSON that fits."
 class LLMMessage(Conversation, frozen=True):
     """A conversation; made by `llm_message`, never changed: what adds a turn to it returns another one."""
 
-    def message(self, text: str) -> "LLMMessage":
-        """Return the conversation with one more turn of the user's."""
-        return msgspec.structs.replace(self, turns=(*self.turns, UserTurn(sendable(text, called=_SAID))))
+    def message(self, text: str, *, media: Attached = None) -> "LLMMessage":
+        """Return the conversation with one more turn of the user's; `media` is as in `llm_message`."""
+        return msgspec.structs.replace(self, turns=(*self.turns, _turn(text, media)))
 
     def chat(self, provider: Model | str, *, schema: object = None, reask: bool = False) -> "LLMMessage":
         """Return the conversation with the model's answer; as the verb `chat` does."""
@@ -154,17 +155,16 @@ Conversations: TypeAlias = list[str] | list[LLMMessage] | list[str | LLMMessage]
 """Several at once; a text stands for a conversation that it opens."""
 
 
-def llm_message(text: str, *, system: str | None = None) -> LLMMessage:
+def llm_message(text: str, *, system: str | None = None, media: Attached = None) -> LLMMessage:
     """Return a conversation that the user opens with `text`.
 
         llm_message("Who was Konrad Zuse?", system="Be brief.").chat(openai()).reply()
+        llm_message("What is on this?", media=image("photo.jpg")).chat(claude()).reply()
 
-    `system` tells the model how to behave.
+    `system` tells the model how to behave. `media` is an image or a file that goes with the text, as `image` and `file`
+    make them, or a list of them.
     """
-    return LLMMessage(
-        system=None if system is None else sendable(system, called=_SAID),
-        turns=(UserTurn(sendable(text, called=_SAID)),),
-    )
+    return LLMMessage(system=None if system is None else sendable(system, called=_SAID), turns=(_turn(text, media),))
 
 
 @overload
@@ -251,7 +251,8 @@ def chat(
     takes; a failure among them is told when all are done. With `dry_run` you get what would be sent, and nothing is.
 
     Of a table, be it of polars, pandas or Arrow, `prompt` says what each row asks: a text with names of columns in
-    braces, or a function of a row that returns a text or a conversation; `system` is such a text as well. The table
+    braces, or a function of a row that returns a text or a conversation; `system` is such a text as well. `media` names
+    the columns of images and files that go with it: paths, https URLs, bytes, what `image` and `file` make. The table
     comes back, of its own kind, with the column `reply` and with what is known of each answer: `llm_status`,
     `llm_error`, `llm_tokens_in`, `llm_cost` in US dollars, and so on. A row that failed says so there. What a run can
     be told, `name=` that makes it a job on disk, ceilings, a budget, is in docs/rows.md.
@@ -273,7 +274,7 @@ def chat(
         if dry_run:
             return plan_table(asking, answer=how(shown(asked).site))
         return chat_table(asking, answer=how(asked.site))
-    _refuse_templates(prompt, system)
+    _refuse_templates(prompt, system, media=settings.media)
     talks = opened(data)
     if dry_run:
         previews = planned(talks, asked, how=ask, schema=wanted)
@@ -369,7 +370,7 @@ async def achat(
         if dry_run:
             return plan_table(asking, answer=how(shown(asked).site))
         return await achat_table(asking, answer=how(asked.site))
-    _refuse_templates(prompt, system)
+    _refuse_templates(prompt, system, media=settings.media)
     talks = opened(data)
     if dry_run:
         previews = planned(talks, asked, how=ask, schema=wanted)
@@ -402,7 +403,11 @@ def planned(talks: Sequence[LLMMessage], model: Model, *, how: Asker, schema: Sc
     """Return what would be sent, and what of each conversation the model would not be told."""
     asked = _asked(model, shown(model).site, schema=schema)
     listener = Listener(model.provider.name, asked.model, asked.dialect.api)
-    return [preview(how(asked, talk), left_behind=left_behind(talk, listener)) for talk in talks]
+    return [preview(how(asked, talk), left_behind=left_behind(talk, listener), media=talk.media) for talk in talks]
+
+
+def _turn(text: str, media: Attached) -> UserTurn:
+    return UserTurn(sendable(text, called=_SAID), attached(media))
 
 
 def _opened_one(given: object) -> LLMMessage:
@@ -455,7 +460,8 @@ def _is_table(data: object) -> TypeGuard["IntoDataFrame"]:
     return not isinstance(data, str | LLMMessage | list)
 
 
-def _refuse_templates(prompt: Prompt, system: str | None) -> None:
-    for name, given in (("prompt", prompt), ("system", system)):
-        if given is not None:
-            raise SettingError(f"{name}= is for tables; a conversation is begun by llm_message(text, system=...).")
+def _refuse_templates(prompt: Prompt, system: str | None, *, media: Sequence[str] | None) -> None:
+    given = (("prompt", prompt, "system=..."), ("system", system, "system=..."), ("media", media, "media=image(...)"))
+    for name, value, instead in given:
+        if value is not None:
+            raise SettingError(f"{name}= is for tables; a conversation is begun by llm_message(text, {instead}).")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidyllm.client.calls import transport_for
+from tidyllm.client.calls import first_request, transport_for
 from tidyllm.client.many import Asking, Many, in_one_line
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
@@ -16,6 +16,7 @@ from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Outcome, Reply
 from tidyllm.core.wire import Call
 from tidyllm.provider import Model
+from tidyllm.transport.drive import body_bytes
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -37,7 +38,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     """Of all requests' bodies together."""
     tokens_in: int
-    """About so many, at four bytes each."""
+    """About so many, at four bytes each, and 2,000 an image; of a file that stays at its URL nothing is known."""
     cost_in: float | None
     """What these cost at list prices, in US dollars, without the answers; null where no price is known."""
     first: tuple[Preview, ...]
@@ -46,14 +47,14 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_table(asking: Asking, *, answer: Answering) -> RunPlan:
     """Return what would be sent; `answer` must hold no secret (`shown`)."""
-    previews = tuple(preview(answer(talk)) for talk in islice(asking.talks.each(), _SHOWN))
-    total = 0
+    first = islice(asking.talks.each(), _SHOWN)
+    previews = tuple(preview(answer(talk), media=talk.media) for talk in first)
+    total = counted = 0
     for talk in asking.talks.each():
-        call = answer(talk)
-        body = getattr(next(call), "body", b"")
-        call.close()
-        total += len(body)
-    model, tokens = asking.model, total // _BYTES_PER_TOKEN
+        request = first_request(answer(talk))
+        total += len(request.body) if isinstance(request.body, bytes) else 0
+        counted += body_bytes(request)
+    model, tokens = asking.model, counted // _BYTES_PER_TOKEN
     asked = Reply(provider=model.provider.name, asked=model.chat_name, tokens_in=tokens, tokens_out=0)
     return RunPlan(
         model=model,

@@ -12,13 +12,14 @@ import msgspec
 from tidyllm.client.collecting import seldom_collecting
 from tidyllm.client.disk import replacing
 from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key, refuse_change
+from tidyllm.client.media import MediaColumns
 from tidyllm.client.progress import run_bar
 from tidyllm.client.rows import Prompt, asker, row_ids
 from tidyllm.client.run import Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
-from tidyllm.client.targets import chat_of
-from tidyllm.core.errors import JobError
+from tidyllm.client.targets import chat_of, name_of
+from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
 from tidyllm.core.schema import Schema
@@ -46,6 +47,8 @@ class Talks(msgspec.Struct, frozen=True):
     count: int
     each: Callable[[], Iterable[Conversation]]
     """Yields them, from the first one on."""
+    look: Callable[[], Iterable[Conversation]]
+    """Yields them too, but of images and files that lie on the disk only the beginnings."""
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,25 +79,35 @@ def rows_of(
     schema: Schema | None,
     settings: RunSettings,
 ) -> Asking:
-    """Return what a table asks; sends nothing. Raises SettingError for the first row that cannot be asked."""
+    """Return what a table asks; sends nothing. Raises SettingError for the first row that cannot be asked.
+
+    Images and files in its columns are read as each row is asked, so that they are not all in memory; that they are
+    there, and are taken, is seen before.
+    """
     # Imported here, because it loads polars.
     from tidyllm.client.frame import read_table  # noqa: PLC0415
 
     table = read_table(data, schema=schema, prefix=settings.prefix)
-    ask = asker(prompt, system, columns=table.columns)
+    found = None
+    if settings.media is not None:
+        found = MediaColumns(settings.media, columns=table.columns, kept=settings.name is not None)
+    ask = asker(prompt, system, columns=table.columns, media=None if found is None else found.read)
+    look = ask if found is None else asker(prompt, system, columns=table.columns, media=found.look)
     parts: dict[str, object] = {
         "prompt": prompt if isinstance(prompt, str) else None,
         "system": system,
+        "media": settings.media,
         "columns": table.columns,
         "data": None if settings.name is None else table.digest(),
     }
-    talks = Talks(table.height, lambda: ask(table.rows()))
+    talks = Talks(table.height, lambda: ask(table.rows()), lambda: look(table.rows()))
     return _asking(model, settings, talks=talks, schema=schema, parts=parts, table=table)
 
 
 def talks_of(talks: Sequence[Conversation], model: Model, *, schema: Schema | None, settings: RunSettings) -> Asking:
     """Return what a list of conversations asks; sends nothing."""
-    return _asking(model, settings, talks=Talks(len(talks), lambda: talks), schema=schema, parts={}, table=None)
+    several = Talks(len(talks), lambda: talks, lambda: talks)
+    return _asking(model, settings, talks=several, schema=schema, parts={}, table=None)
 
 
 def _asking(
@@ -106,6 +119,8 @@ def _asking(
     parts: Mapping[str, object],
     table: "Table | None",
 ) -> Asking:
+    # All are looked at, so that a row that cannot be asked is told before anything is sent.
+    seen = _seen(talks, model, whole=settings.name is not None, called="Conversation" if table is None else "Row")
     known: dict[str, object] = {
         "mode": "live",
         "provider": model.provider.name,
@@ -116,8 +131,7 @@ def _asking(
         **parts,
         "schema": None if schema is None else schema.canonical(),
         "rows": talks.count,
-        # All are looked at, so that a row that cannot be asked is told before anything is sent.
-        "asked": _digest(talks.each()),
+        "asked": _digest(seen),
     }
     written = {part: canonical(value) for part, value in known.items() if value is not None}
     return Asking(model=model, settings=settings, talks=talks, schema=schema, parts=written, table=table)
@@ -215,6 +229,18 @@ def in_one_line(told: Told) -> str:
         counts[Outcome.PENDING] = pending
     listed = ", ".join(f"{counts[outcome]:,} {outcome.value}" for outcome in Outcome if counts.get(outcome))
     return f"{told.total:,} rows: {listed or 'none'}"
+
+
+def _seen(talks: Talks, model: Model, *, whole: bool, called: str) -> Iterator[Conversation]:
+    """Yield all, with or without the whole of their images and files. Raises SettingError for one not to be sent."""
+    taken, name = chat_of(model).media, name_of(model)
+    for number, talk in enumerate(talks.each() if whole else talks.look(), 1):
+        for medium in talk.media:
+            try:
+                taken.check(medium, model=name)
+            except SettingError as fault:
+                raise SettingError(f"{called} {number} cannot be asked: {fault}") from fault
+        yield talk
 
 
 def _digest(talks: Iterable[Conversation]) -> str:

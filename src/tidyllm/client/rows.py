@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tidyllm.core.errors import SettingError
+from tidyllm.core.media import Media
 from tidyllm.core.message import Conversation, UserTurn
 from tidyllm.core.text import sendable
 
@@ -16,6 +17,8 @@ TableKind: TypeAlias = Literal["polars", "pandas", "pyarrow"]
 """The tables that are taken; what comes in goes out."""
 Prompt: TypeAlias = str | Callable[[Mapping[str, object]], str | Conversation] | None
 """A template over the columns, or a function of a row; none where the rows came as a list of texts."""
+Attaching: TypeAlias = Callable[[Mapping[str, object], int], tuple[Media, ...]]
+"""Tells which images and files go with a row, which is given with its 1-based number."""
 LIST_COLUMN = "prompt"
 """The column that a plain list of texts becomes."""
 
@@ -62,13 +65,13 @@ def row_ids(count: int) -> list[str]:
 
 
 def asker(
-    prompt: Prompt, system: str | None, *, columns: Sequence[str]
+    prompt: Prompt, system: str | None, *, columns: Sequence[str], media: Attaching | None = None
 ) -> Callable[[Iterable[Mapping[str, object]]], Iterator[Conversation]]:
     """Return a function from rows to the conversations that they open.
 
-    `prompt` and `system` are templates over the columns; `prompt` may be a function of a row as well. Raises
-    SettingError where one of them is wrong, and where there is no prompt although the rows did not come as a plain list
-    of texts.
+    `prompt` and `system` are templates over the columns; `prompt` may be a function of a row as well. `media` says
+    which images and files go with a row. Raises SettingError where one of them is wrong, and where there is no prompt
+    although the rows did not come as a plain list of texts.
     """
     if prompt is None:
         if list(columns) != [LIST_COLUMN]:
@@ -83,6 +86,11 @@ def asker(
             talk = said(row, number)
             if before is not None:
                 talk = msgspec.structs.replace(talk, system=before.fill(row, number=number))
+            if media is not None and (added := media(row, number)):
+                last = talk.turns[-1]
+                assert isinstance(last, UserTurn)  # noqa: S101 - every prompt ends with the user's turn
+                turn = msgspec.structs.replace(last, media=(*last.media, *added))
+                talk = msgspec.structs.replace(talk, turns=(*talk.turns[:-1], turn))
             yield talk
 
     return ask

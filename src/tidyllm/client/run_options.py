@@ -1,6 +1,7 @@
 """What a run of many rows may be told: its name, its ceilings, and what becomes of failures."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import msgspec
@@ -12,6 +13,8 @@ from tidyllm.transport.pace import Ceilings
 class RunOptions(TypedDict, total=False):
     """How many rows, or the conversations of a list, are asked; each can be left out."""
 
+    media: str | Sequence[str] | None
+    """Columns of a table whose cells are images and files that go with what a row asks: paths, https URLs, bytes."""
     name: str | None
     """A name makes the run a job on disk: every answer is kept as it comes, and a second run asks what is missing."""
     max_concurrency: int | None
@@ -35,6 +38,7 @@ class RunOptions(TypedDict, total=False):
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The options, checked."""
 
+    media: tuple[str, ...] | None = None
     name: str | None = None
     max_concurrency: int | None = None
     rpm: float | None = None
@@ -59,6 +63,8 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
     if unknown := sorted(options.keys() - set(known)):
         raise SettingError(f"There is no option {unknown[0]!r} of a run. There is: {', '.join(known)}.")
     given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(columns := given.get("media"), str):
+        given["media"] = (columns,)
     try:
         settings = msgspec.convert({**given, "reask": reask}, RunSettings)
     except msgspec.ValidationError as fault:

@@ -28,7 +28,7 @@ def _blocks(conversation: Conversation) -> Iterator[tuple[str, str]]:
         if isinstance(turn, AssistantTurn):
             yield _answerer(turn.reply), "\n".join((turn.text, *_sources(turn.reply)))
         else:
-            yield "user", turn.text
+            yield "user", "\n".join((turn.text, *(f"[{medium.kind.value}: {medium}]" for medium in turn.media)))
 
 
 def _sources(reply: Reply) -> Iterator[str]:

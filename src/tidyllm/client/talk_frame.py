@@ -12,6 +12,7 @@ from narwhals.typing import IntoDataFrame
 from tidyllm.client.columns import bounded
 from tidyllm.client.frame import plain_table
 from tidyllm.core.errors import SettingError
+from tidyllm.core.media import Media
 from tidyllm.core.message import AssistantTurn, Conversation, Turn, UserTurn
 from tidyllm.core.reply import Opaque, Reply, TokenLikelihood
 
@@ -40,7 +41,13 @@ _OF_REPLY: Mapping[str, pl.DataType] = {
     "body": pl.Binary(),
 }
 """Fields of a reply, but for its text, which is the row's content; `opaque` is JSON as a text."""
-_TURNS: Mapping[str, pl.DataType] = {"role": pl.String(), "content": pl.String(), **_OF_REPLY}
+_MEDIUM = {"mime_type": pl.String(), "name": pl.String(), "url": pl.String(), "data": pl.Binary()}
+_TURNS: Mapping[str, pl.DataType] = {
+    "role": pl.String(),
+    "content": pl.String(),
+    "media": pl.List(pl.Struct(_MEDIUM)),
+    **_OF_REPLY,
+}
 _TOKENS: Mapping[str, pl.DataType] = {"reply": pl.Int64(), **_TOKEN}
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _ROLES = ("system", "user", "assistant")
@@ -62,7 +69,7 @@ def read_talk(table: IntoDataFrame) -> Conversation:
     system: str | None = None
     turns: list[Turn] = []
     for number, row in enumerate(frame.iter_rows(named=True), 1):
-        role, content = row.pop("role"), row.pop("content")
+        role, content, media = row.pop("role"), row.pop("content"), row.pop("media", None)
         if role not in _ROLES:
             raise SettingError(f"Row {number} has the role {role!r}: there are {', '.join(_ROLES)}.")
         if role == "assistant":
@@ -70,7 +77,7 @@ def read_talk(table: IntoDataFrame) -> Conversation:
         elif content is None:
             raise SettingError(f"Row {number}, of the {role}, has no content: fill it in, or leave the row out.")
         elif role == "user":
-            turns.append(UserTurn(content))
+            turns.append(UserTurn(content, _media(media, number=number)))
         elif number == 1:
             system = content
         else:
@@ -88,7 +95,8 @@ def tokens_frame(replies: Iterable[Reply]) -> pl.DataFrame:
 
 def _row(turn: Turn) -> dict[str, object]:
     if isinstance(turn, UserTurn):
-        return {"role": "user", "content": turn.text}
+        media = [{name: getattr(medium, name) for name in _MEDIUM} for medium in turn.media]
+        return {"role": "user", "content": turn.text, "media": media}
     reply = turn.reply
     return {
         "role": "assistant",
@@ -98,6 +106,16 @@ def _row(turn: Turn) -> dict[str, object]:
         "logprobs": [_told_token(token) for token in reply.logprobs],
         "opaque": None if reply.opaque is None else msgspec.json.encode(reply.opaque).decode(),
     }
+
+
+def _media(told: list[dict[str, object]] | None, *, number: int) -> tuple[Media, ...]:
+    try:
+        return tuple(
+            msgspec.convert({name: value for name, value in one.items() if value is not None}, Media)
+            for one in told or ()
+        )
+    except msgspec.ValidationError as fault:
+        raise SettingError(f"Row {number} has media that to_frame() does not write: {fault}.") from fault
 
 
 def _told_token(token: TokenLikelihood) -> dict[str, object]:

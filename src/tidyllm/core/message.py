@@ -5,14 +5,17 @@ from typing import TypeAlias
 import msgspec
 
 from tidyllm.core.errors import InvalidAnswerError, RefusedAnswerError, SettingError, TruncatedAnswerError
+from tidyllm.core.media import Media
 from tidyllm.core.reply import Outcome, Reply
 from tidyllm.core.schema import Schema
 
 
-class UserTurn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+class UserTurn(msgspec.Struct, frozen=True, tag_field="role", tag="user", omit_defaults=True):
     """What the user said."""
 
     text: str
+    media: tuple[Media, ...] = ()
+    """Images and files that go with it."""
 
 
 class AssistantTurn(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", omit_defaults=True):
@@ -59,3 +62,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """How the model is to behave, said before the first turn."""
     turns: tuple[Turn, ...] = ()
     """Oldest first."""
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """Return all images and files that go with it."""
+        return tuple(medium for turn in self.turns if isinstance(turn, UserTurn) for medium in turn.media)

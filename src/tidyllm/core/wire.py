@@ -78,6 +78,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute, with the query."""
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = None
+    counts_as: int | None = None
+    """How many bytes of text its body stands for where tokens are guessed; null where that is its length."""
     auth: Auth | None = None
     """How it is to be signed."""
     lane: Lane | None = None

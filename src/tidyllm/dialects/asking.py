@@ -15,6 +15,7 @@ from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call, Request, Response
 from tidyllm.dialect import ChatDialect, Site
 from tidyllm.dialects.errors import api_error, request_id, success
+from tidyllm.dialects.media import counts_as
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +71,14 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
 def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
     dialect, site, model = asked.dialect, asked.site, asked.model
     seen = told(conversation, Listener(site.provider, model, dialect.api))
-    body = dialect.body(model, seen, params=asked.params, streamed=streamed, schema=asked.schema)
+    said = dialect.body(model, seen, params=asked.params, streamed=streamed, schema=asked.schema)
+    body = msgspec.json.encode(said)
     return Request(
         method="POST",
         url=dialect.url(site, model, streamed=streamed),
         headers=site.says(*dialect.headers, ("content-type", "application/json")),
-        body=msgspec.json.encode(body),
+        body=body,
+        counts_as=counts_as(len(body), seen),
         auth=site.auth,
         lane=site.lane(model),
         timeout_s=site.timeout_s,

@@ -5,13 +5,18 @@ may be one of the resource, or a function that returns a token of Entra: this AP
 """
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import IMAGES, PDF
 from tidyllm.dialects.json_schema.takes import AZURE
+from tidyllm.dialects.media import IMAGES_TAKEN, MediaTaken
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.families import CHAT_FAMILIES, CHAT_RULES, RESPONSES_FAMILIES, schema_forms
 from tidyllm.dialects.openai.models import Models
 from tidyllm.dialects.openai.responses import Responses
 from tidyllm.provider import Provider
+
+# Of files its documentation has PDFs alone, in the Responses API: https://learn.microsoft.com/azure/ai-foundry/openai.
+_WITH_PDFS = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=IMAGES)
 
 azure_openai = Provider(
     name="azure_openai",
@@ -22,8 +27,10 @@ azure_openai = Provider(
     auth=Auth(env="AZURE_OPENAI_API_KEY"),
     price_list="azure",
     # Models of other makers, which are on the same path, have Chat Completions alone for certain; spec/azure 1.
-    chat=ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms(AZURE)),
-    chat_also=(Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms(AZURE)),),
+    chat=ChatCompletions(
+        rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms(AZURE), media=IMAGES_TAKEN
+    ),
+    chat_also=(Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms(AZURE), media=_WITH_PDFS),),
     embed=EmbeddingsApi(),
     models=Models(),
 )

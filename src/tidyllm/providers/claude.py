@@ -3,11 +3,13 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Fields, Rule, Rules
 from tidyllm.dialects.anthropic.chat import Messages
 from tidyllm.dialects.anthropic.models import Models
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANTHROPIC
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.provider import Provider
 
 # https://platform.claude.com/docs/en/build-with-claude/effort and .../adaptive-thinking; spec/anthropic 2d.
@@ -57,6 +59,9 @@ _FAMILIES = (
     Family(models=("claude-*-4-5*",), rules={**_ENABLED, **_STEERED}, sends={"max_tokens": 64_000}),
 )
 
+# Texts of all kinds, as plain text; spec/anthropic 2a.
+_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF, "text/*"), by_url=(*IMAGES, PDF))
+
 claude = Provider(
     name="claude",
     docs="https://platform.claude.com/docs/en/api/messages",
@@ -68,6 +73,6 @@ claude = Provider(
     chat_model="claude-sonnet-5-5",
     checked=date(2026, 11, 23),
     price_list="anthropic",
-    chat=Messages(families=_FAMILIES, schema_forms=(SchemaForm(takes=ANTHROPIC),)),
+    chat=Messages(families=_FAMILIES, schema_forms=(SchemaForm(takes=ANTHROPIC),), media=_MEDIA),
     models=Models(),
 )

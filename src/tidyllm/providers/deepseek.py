@@ -6,6 +6,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANY
+from tidyllm.dialects.media import IMAGES_TAKEN
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
@@ -55,6 +56,6 @@ deepseek = Provider(
     chat_model="deepseek-flash",
     checked=date(2026, 11, 23),
     price_list="deepseek",
-    chat=ChatCompletions(rules=_RULES, families=(_THINKING,), schema_forms=(_JSON_MODE,)),
+    chat=ChatCompletions(rules=_RULES, families=(_THINKING,), schema_forms=(_JSON_MODE,), media=IMAGES_TAKEN),
     models=Models(),
 )

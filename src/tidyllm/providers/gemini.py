@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import JPEG, PDF, PNG, WEBP
 from tidyllm.core.rules import Family, Fields, Rule, words
 from tidyllm.dialects.gemini.chat import GenerateContent
 from tidyllm.dialects.gemini.embed import EmbedContents
 from tidyllm.dialects.gemini.models import Models
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import GEMINI
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.provider import Provider
 
 _LEVEL = "generationConfig.thinkingConfig.thinkingLevel"
@@ -34,6 +36,9 @@ _FAMILIES = (
     ),
 )
 
+# https://ai.google.dev/gemini-api/docs/file-input-methods: no GIF; spec/gemini 2a.
+_MEDIA = MediaTaken(as_bytes=(PNG, JPEG, WEBP, PDF, "text/*"), by_url=(PNG, JPEG, WEBP, PDF))
+
 gemini = Provider(
     name="gemini",
     docs="https://ai.google.dev/gemini-api/docs",
@@ -45,7 +50,7 @@ gemini = Provider(
     embed_model="gemini-embedding-001",
     checked=date(2026, 11, 23),
     price_list="google",
-    chat=GenerateContent(families=_FAMILIES, schema_forms=(SchemaForm(takes=GEMINI),)),
+    chat=GenerateContent(families=_FAMILIES, schema_forms=(SchemaForm(takes=GEMINI),), media=_MEDIA),
     embed=EmbedContents(),
     models=Models(),
 )

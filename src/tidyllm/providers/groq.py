@@ -6,6 +6,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANY, GROQ
+from tidyllm.dialects.media import IMAGES_TAKEN
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
@@ -48,6 +49,7 @@ groq = Provider(
     chat_model="openai/gpt-oss-120b",
     checked=date(2026, 11, 23),
     price_list="groq",
-    chat=ChatCompletions(rules=_RULES, families=_FAMILIES, schema_forms=_SCHEMA_FORMS),
+    # Only some models see, and which changes often; the others say so.
+    chat=ChatCompletions(rules=_RULES, families=_FAMILIES, schema_forms=_SCHEMA_FORMS, media=IMAGES_TAKEN),
     models=Models(),
 )

@@ -5,6 +5,7 @@ from tidyllm.core.limits import BatchLimits
 from tidyllm.core.wire import MIB
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANY
+from tidyllm.dialects.media import IMAGES_TAKEN
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.dialects.openai.files import Files
@@ -17,7 +18,7 @@ local = Provider(
     base_url_env="TIDYLLM_BASE_URL",
     auth=Auth(env="TIDYLLM_API_KEY", required=False),
     # The endpoints behind it are many, and not all know the newer name.
-    chat=ChatCompletions(rules=LENIENT, schema_forms=(SchemaForm(takes=ANY, enforced=False),)),
+    chat=ChatCompletions(rules=LENIENT, schema_forms=(SchemaForm(takes=ANY, enforced=False),), media=IMAGES_TAKEN),
     files=Files(),
     batch=Batches(),
     # What the server accepts unless it is set up otherwise.

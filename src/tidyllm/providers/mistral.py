@@ -3,9 +3,11 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANY
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -29,6 +31,9 @@ _RULES: Rules = {
 # Its vectors are of one length; spec/mistral 6.
 _FIXED_LENGTH = Family(models=("mistral-embed*",), rules=refused("dimensions", why="Its vectors have 1024 numbers."))
 
+# https://docs.mistral.ai/capabilities/document; spec/mistral 2.
+_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=(*IMAGES, PDF))
+
 mistral = Provider(
     name="mistral",
     docs="https://docs.mistral.ai",
@@ -39,7 +44,13 @@ mistral = Provider(
     checked=date(2026, 11, 23),
     price_list="mistral",
     # The last chunk of a stream tells of tokens by itself, and `stream_options` is refused; spec/mistral 4.
-    chat=ChatCompletions(rules=_RULES, asks_usage=False, schema_forms=(SchemaForm(takes=ANY, strict=True),)),
+    chat=ChatCompletions(
+        rules=_RULES,
+        asks_usage=False,
+        schema_forms=(SchemaForm(takes=ANY, strict=True),),
+        media=_MEDIA,
+        file_part="document_url",
+    ),
     # The tokens of a request are capped at 16,384; most text has two bytes a token or more. `output_dtype` in extra=
     # would make base64 of something else than floats; spec/mistral 6.
     embed=EmbeddingsApi(

@@ -3,8 +3,10 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import JPEG, PNG, WEBP
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import GRAMMAR
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.dialects.ollama.chat import OllamaChat
 from tidyllm.dialects.ollama.embed import OllamaEmbed
 from tidyllm.dialects.ollama.models import OllamaModels
@@ -23,7 +25,8 @@ ollama = Provider(
     embed_model="embeddinggemma",
     checked=date(2026, 11, 23),
     # Its documentation has the schema in the prompt too; its cloud has it there alone; spec/ollama 1 and 3.
-    chat=OllamaChat(schema_forms=(SchemaForm(takes=GRAMMAR, told=True),)),
+    # Bytes alone, and of these kinds: it fetches nothing; spec/ollama 2 and 6.
+    chat=OllamaChat(schema_forms=(SchemaForm(takes=GRAMMAR, told=True),), media=MediaTaken(as_bytes=(PNG, JPEG, WEBP))),
     embed=OllamaEmbed(),
     models=OllamaModels(),
 )

@@ -4,7 +4,9 @@ from datetime import date
 
 from tidyllm.core.auth import Auth
 from tidyllm.core.limits import BatchLimits
+from tidyllm.core.media import IMAGES, PDF, PLAIN
 from tidyllm.core.rules import Family, refused
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
@@ -19,7 +21,12 @@ _FIXED_LENGTH = Family(
     models=("text-embedding-ada-002",), rules=refused("dimensions", why="Its vectors have 1536 numbers.")
 )
 
-_CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms())
+# https://developers.openai.com/api/docs/guides/file-inputs. Of tables, as CSV, only a thousand rows would be read.
+_TEXTS = (PLAIN, "text/markdown")
+_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF, *_TEXTS), by_url=(*IMAGES, PDF, *_TEXTS))
+_CHAT_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=IMAGES)
+
+_CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms(), media=_CHAT_MEDIA)
 
 openai = Provider(
     name="openai",
@@ -32,7 +39,7 @@ openai = Provider(
     checked=date(2026, 11, 23),
     price_list="openai",
     # Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
-    chat=Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms()),
+    chat=Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms(), media=_MEDIA),
     chat_also=(_CHAT,),
     embed=EmbeddingsApi(families=(_FIXED_LENGTH,)),
     models=Models(),

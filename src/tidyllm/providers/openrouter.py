@@ -3,9 +3,11 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Rule, Rules, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ROUTED
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -23,6 +25,9 @@ _RULES: Rules = {
 # Otherwise parameters are dropped where the one who answers does not know them, and nobody is told; spec/openrouter 2.
 _ALL = Family(models=("*",), sends={"provider.require_parameters": True})
 
+# https://openrouter.ai/docs/features/images-and-pdfs; spec/openrouter 2.
+_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=(*IMAGES, PDF))
+
 openrouter = Provider(
     name="openrouter",
     docs="https://openrouter.ai/docs",
@@ -39,6 +44,7 @@ openrouter = Provider(
         asks_usage=False,
         replays="reasoning_details",
         schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
+        media=_MEDIA,
     ),
     embed=EmbeddingsApi(),
     models=Models(),

@@ -9,6 +9,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Rules, refused, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ROUTED
+from tidyllm.dialects.media import IMAGES_TAKEN
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
 from tidyllm.dialects.openai.responses import Responses
@@ -51,6 +52,8 @@ perplexity = Provider(
         known_fields=_FIELDS,
         schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
         nests_format=True,
+        # https://docs.perplexity.ai/docs/agent-api/image-attachments; files were left out unsaid; spec/perplexity 2.
+        media=IMAGES_TAKEN,
     ),
     # Whole numbers from -128 to 127, of no unit length: compare them by their angle; spec/perplexity 5.
     embed=EmbeddingsApi(inputs_max=512, encoding="base64_int8"),

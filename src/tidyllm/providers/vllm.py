@@ -4,6 +4,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.rules import Rule, Rules
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import VLLM
+from tidyllm.dialects.media import IMAGES_TAKEN
 from tidyllm.dialects.openai.chat import LENIENT, ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi
 from tidyllm.dialects.openai.models import Models
@@ -21,7 +22,7 @@ vllm = Provider(
     base_url="http://127.0.0.1:8000/v1",
     base_url_env="VLLM_BASE_URL",
     auth=Auth(env="VLLM_API_KEY", required=False),
-    chat=ChatCompletions(rules=_RULES, schema_forms=(SchemaForm(takes=VLLM),)),
+    chat=ChatCompletions(rules=_RULES, schema_forms=(SchemaForm(takes=VLLM),), media=IMAGES_TAKEN),
     # Figures, because embed_dtype and endianness in extra= would change what base64 holds; spec/vllm 4.
     embed=EmbeddingsApi(encoding="float"),
     models=Models(),

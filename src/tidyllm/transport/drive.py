@@ -213,7 +213,9 @@ def gate_of(request: Request, transport: Transport) -> Gate | None:
 
 
 def body_bytes(request: Request) -> int:
-    """Return how long the body of a request is, where that is known at once."""
+    """Return how long the body of a request is, where that is known at once; an image in it counts as a short text."""
+    if request.counts_as is not None:
+        return request.counts_as
     return len(request.body) if isinstance(request.body, bytes) else 0
 
 

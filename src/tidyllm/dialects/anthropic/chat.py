@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tidyllm.core.errors import BadAnswerError, SettingError
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.media import PDF, Kind, Media
+from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Opaque, Reply
@@ -15,6 +16,7 @@ from tidyllm.dialect import Site
 from tidyllm.dialects.anthropic.shapes import Block, Message, Usage, citations
 from tidyllm.dialects.anthropic.stream import EventDecoder
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
+from tidyllm.dialects.media import NO_MEDIA, MediaTaken, base64_of
 
 STANDARD: Rules = {
     "max_tokens": Rule(field="max_tokens", low=1),
@@ -46,6 +48,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     """Models that differ; each must be told a `max_tokens`, which the API demands."""
     schema_forms: tuple[SchemaForm, ...] = ()
     """How models are asked for an answer that fits a schema; the last form that holds for a model."""
+    media: MediaTaken = NO_MEDIA
     api: str = "messages"
 
     @property
@@ -68,7 +71,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
         schema: Schema | None = None,
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for a parameter that cannot be honoured."""
-        fixed: dict[str, object] = {"model": model, "messages": list(self._messages(conversation))}
+        fixed: dict[str, object] = {"model": model, "messages": list(self._messages(conversation, model=model))}
         if conversation.system is not None:
             fixed["system"] = conversation.system
         if streamed:
@@ -109,15 +112,41 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
         """Return what reads one streamed answer."""
         return EventDecoder(self.read)
 
-    def _messages(self, conversation: Conversation) -> Iterator[Mapping[str, object]]:
+    def _messages(self, conversation: Conversation, *, model: str) -> Iterator[Mapping[str, object]]:
         for turn in conversation.turns:
             if not isinstance(turn, AssistantTurn):
-                yield {"role": "user", "content": turn.text}
+                yield {"role": "user", "content": self._content(turn, model=model)}
             elif turn.reply.opaque is not None and turn.reply.opaque.api == self.api:
                 yield {"role": "assistant", "content": turn.reply.opaque.data}
             # A text of nothing is refused, and there is nothing to be told of it; spec/anthropic 2.
             elif turn.text.strip():
                 yield {"role": "assistant", "content": turn.text}
+
+    def _content(self, turn: UserTurn, *, model: str) -> object:
+        """Return what the user said, its images and files before the text, as the documentation advises.
+
+        https://platform.claude.com/docs/en/build-with-claude/vision. A text of nothing would be refused.
+        """
+        if not turn.media:
+            return turn.text
+        text = [{"type": "text", "text": turn.text}] if turn.text.strip() else []
+        return [*(self._block(medium, model=model) for medium in turn.media), *text]
+
+    def _block(self, medium: Media, *, model: str) -> Mapping[str, object]:
+        self.media.check(medium, model=model)
+        if medium.kind is Kind.IMAGE:
+            return {"type": "image", "source": _source(medium)}
+        titled = {} if medium.name is None else {"title": medium.name}
+        return {"type": "document", "source": _source(medium), **titled}
+
+
+def _source(medium: Media) -> Mapping[str, object]:
+    if medium.url is not None:
+        return {"type": "url", "url": medium.url}
+    if medium.kind is Kind.FILE and medium.mime_type != PDF:
+        # Of texts the API knows this type alone.
+        return {"type": "text", "media_type": "text/plain", "data": medium.text}
+    return {"type": "base64", "media_type": medium.mime_type, "data": base64_of(medium)}
 
 
 def _check_budget(body: Mapping[str, object], *, model: str) -> None:

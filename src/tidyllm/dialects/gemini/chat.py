@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tidyllm.core.errors import BadAnswerError, SettingError
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Opaque, Reply
@@ -15,7 +15,9 @@ from tidyllm.dialect import Site
 from tidyllm.dialects.gemini.chat_shapes import Candidate, Generated, Usage
 from tidyllm.dialects.gemini.chat_stream import ChunkDecoder
 from tidyllm.dialects.gemini.names import bare, url_path
+from tidyllm.dialects.gemini.parts import media_part
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
+from tidyllm.dialects.media import NO_MEDIA, MediaTaken
 
 STANDARD: Rules = {
     "temperature": Rule(field="generationConfig.temperature", low=0, high=2),
@@ -43,6 +45,7 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
     families: tuple[Family, ...] = ()
     schema_forms: tuple[SchemaForm, ...] = ()
     """How models are asked for an answer that fits a schema; the last form that holds for a model."""
+    media: MediaTaken = NO_MEDIA
     api: str = "generate_content"
 
     @property
@@ -69,7 +72,7 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
         fixed: dict[str, object] = {}
         if conversation.system is not None:
             fixed["systemInstruction"] = {"parts": [{"text": conversation.system}]}
-        fixed["contents"] = list(self._contents(conversation))
+        fixed["contents"] = list(self._contents(conversation, model=bare(model)))
         if schema is not None:
             form = form_for(self.schema_forms, model=bare(model), params=params, streamed=streamed)
             json = {"responseMimeType": "application/json", "responseJsonSchema": form.definition(schema)}
@@ -110,12 +113,22 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
         """Return what reads one streamed answer."""
         return ChunkDecoder(self.read)
 
-    def _contents(self, conversation: Conversation) -> Iterator[Mapping[str, object]]:
+    def _contents(self, conversation: Conversation, *, model: str) -> Iterator[Mapping[str, object]]:
         for turn in conversation.turns:
             if isinstance(turn, AssistantTurn):
                 yield {"role": "model", "parts": self._own(turn.reply) or [{"text": turn.text}]}
             else:
-                yield {"role": "user", "parts": [{"text": turn.text}]}
+                yield {"role": "user", "parts": self._parts(turn, model=model)}
+
+    def _parts(self, turn: UserTurn, *, model: str) -> list[Mapping[str, object]]:
+        """Return what the user said, its images and files before the text, as the documentation advises.
+
+        https://ai.google.dev/gemini-api/docs/image-understanding#tips-best-practices.
+        """
+        for medium in turn.media:
+            self.media.check(medium, model=model)
+        text: list[Mapping[str, object]] = [{"text": turn.text}] if turn.text or not turn.media else []
+        return [*map(media_part, turn.media), *text]
 
     def _own(self, reply: Reply) -> object:
         """Return the pieces of an earlier answer as they came, where the model wants them back; spec/gemini 2b."""

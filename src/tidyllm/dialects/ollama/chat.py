@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from tidyllm.core.errors import BadAnswerError
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.message import AssistantTurn, Conversation, Turn
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE
 from tidyllm.core.reply import Likely, Reply, TokenLikelihood
@@ -14,6 +14,7 @@ from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.events import JsonLines, PieceDecoder
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
+from tidyllm.dialects.media import NO_MEDIA, MediaTaken, base64_of
 
 STANDARD: Rules = {
     "temperature": Rule(field="options.temperature", low=0),
@@ -48,6 +49,7 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/api/chat"
     schema_forms: tuple[SchemaForm, ...] = ()
     """How models are asked for an answer that fits a schema; the last form that holds for a model."""
+    media: MediaTaken = NO_MEDIA
     api: str = "ollama"
 
     @property
@@ -76,10 +78,7 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
             form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
             conversation = form.asking(conversation, schema)
             fixed["format"] = form.definition(schema)
-        said = [
-            {"role": "assistant" if isinstance(turn, AssistantTurn) else "user", "content": turn.text}
-            for turn in conversation.turns
-        ]
+        said = [self._message(turn, model=model) for turn in conversation.turns]
         if conversation.system is not None:
             said.insert(0, {"role": "system", "content": conversation.system})
         fixed["messages"] = said
@@ -107,6 +106,14 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
     def decoder(self) -> "LineDecoder":
         """Return what reads one streamed answer."""
         return LineDecoder(self.read)
+
+    def _message(self, turn: Turn, *, model: str) -> dict[str, object]:
+        if isinstance(turn, AssistantTurn):
+            return {"role": "assistant", "content": turn.text}
+        for medium in turn.media:
+            self.media.check(medium, model=model)
+        images = {"images": [base64_of(medium) for medium in turn.media]} if turn.media else {}
+        return {"role": "user", "content": turn.text, **images}
 
 
 class LineDecoder(PieceDecoder):

@@ -1,11 +1,13 @@
 """Chat Completions: what a request's body says and what an answer's body says; spec/openai-chat 3."""
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
 from tidyllm.core.errors import BadAnswerError
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.media import Kind, Media
+from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE, read_problem
 from tidyllm.core.reply import Opaque, Reply
@@ -13,6 +15,7 @@ from tidyllm.core.rules import Family, Rule, Rules, request_body, words
 from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
+from tidyllm.dialects.media import NO_MEDIA, MediaTaken, data_url, file_name
 from tidyllm.dialects.openai.chat_shapes import Choice, Completion, Usage
 from tidyllm.dialects.openai.chat_stream import ChunkDecoder
 
@@ -55,6 +58,9 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
     """The field of an answer that means something to the server alone, and is given back to it."""
     schema_forms: tuple[SchemaForm, ...] = ()
     """How models are asked for an answer that fits a schema; the last form that holds for a model."""
+    media: MediaTaken = NO_MEDIA
+    file_part: Literal["file", "document_url"] = "file"
+    """How a file is said."""
     api: str = "chat_completions"
 
     @property
@@ -83,7 +89,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
             conversation = form.asking(conversation, schema)
             fixed["response_format"] = form.nested(schema)
-        fixed["messages"] = list(self._messages(conversation))
+        fixed["messages"] = list(self._messages(conversation, model=model))
         if streamed:
             fixed |= {"stream": True} | ({"stream_options": {"include_usage": True}} if self.asks_usage else {})
         rules = {**STANDARD, **self.rules}
@@ -127,14 +133,29 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
         """Return what reads one streamed answer."""
         return ChunkDecoder(self.read)
 
-    def _messages(self, conversation: Conversation) -> Iterator[Mapping[str, object]]:
+    def _messages(self, conversation: Conversation, *, model: str) -> Iterator[Mapping[str, object]]:
         if conversation.system is not None:
             yield {"role": "system", "content": conversation.system}
         for turn in conversation.turns:
             if isinstance(turn, AssistantTurn):
                 yield {"role": "assistant", "content": turn.text, **self._own(turn.reply)}
             else:
-                yield {"role": "user", "content": turn.text}
+                yield {"role": "user", "content": self._content(turn, model=model)}
+
+    def _content(self, turn: UserTurn, *, model: str) -> object:
+        """Return what the user said, its images and files behind the text, as in the documentation's examples."""
+        if not turn.media:
+            return turn.text
+        text = [{"type": "text", "text": turn.text}] if turn.text else []
+        return [*text, *(self._part(medium, model=model) for medium in turn.media)]
+
+    def _part(self, medium: Media, *, model: str) -> Mapping[str, object]:
+        self.media.check(medium, model=model)
+        if medium.kind is Kind.IMAGE:
+            return {"type": "image_url", "image_url": {"url": data_url(medium)}}
+        if self.file_part == "document_url":
+            return {"type": "document_url", "document_url": data_url(medium), "document_name": file_name(medium)}
+        return {"type": "file", "file": {"filename": file_name(medium), "file_data": data_url(medium)}}
 
     def _own(self, reply: Reply) -> Mapping[str, object]:
         """Return what of an earlier answer means something to the server alone."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tidyllm.core.errors import BadAnswerError, SettingError
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.media import Kind, Media
+from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.params import Params
 from tidyllm.core.problem import UNREADABLE, read_problem
 from tidyllm.core.reply import Opaque, Reply
@@ -13,6 +14,7 @@ from tidyllm.core.rules import Family, Rule, Rules, refused, request_body, words
 from tidyllm.core.schema import Schema
 from tidyllm.dialect import Site
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
+from tidyllm.dialects.media import NO_MEDIA, MediaTaken, data_url, file_name
 from tidyllm.dialects.openai.responses_shapes import Output, ResponseObject, Usage, output_of
 from tidyllm.dialects.openai.responses_stream import EventDecoder
 
@@ -50,6 +52,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
     """How models are asked for an answer that fits a schema; the last form that holds for a model."""
     nests_format: bool = False
     """Whether the form of an answer is said as in Chat Completions."""
+    media: MediaTaken = NO_MEDIA
     api: str = "responses"
 
     @property
@@ -74,7 +77,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
     ) -> dict[str, object]:
         """Return the request's body. Raises SettingError for what cannot be honoured."""
         self._check_known(params.extra)
-        fixed: dict[str, object] = {"model": model, "input": list(self._items(conversation))}
+        fixed: dict[str, object] = {"model": model, "input": list(self._items(conversation, model=model))}
         if conversation.system is not None:
             fixed["instructions"] = conversation.system
         if streamed:
@@ -127,14 +130,29 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
                 f"extra= holds what the API does not know, and refuses: {', '.join(unknown)}. It knows: {known}."
             )
 
-    def _items(self, conversation: Conversation) -> Iterator[object]:
+    def _items(self, conversation: Conversation, *, model: str) -> Iterator[object]:
         for turn in conversation.turns:
             if not isinstance(turn, AssistantTurn):
-                yield {"type": "message", "role": "user", "content": turn.text}
+                yield {"type": "message", "role": "user", "content": self._content(turn, model=model)}
             elif isinstance(own := self._own(turn.reply), list):
                 yield from own
             else:
                 yield {"type": "message", "role": "assistant", "content": turn.text}
+
+    def _content(self, turn: UserTurn, *, model: str) -> object:
+        """Return what the user said, its images and files behind the text, as in the documentation's examples."""
+        if not turn.media:
+            return turn.text
+        text = [{"type": "input_text", "text": turn.text}] if turn.text else []
+        return [*text, *(self._part(medium, model=model) for medium in turn.media)]
+
+    def _part(self, medium: Media, *, model: str) -> Mapping[str, object]:
+        self.media.check(medium, model=model)
+        if medium.kind is Kind.IMAGE:
+            return {"type": "input_image", "image_url": data_url(medium)}
+        if medium.url is not None:
+            return {"type": "input_file", "file_url": medium.url}
+        return {"type": "input_file", "filename": file_name(medium), "file_data": data_url(medium)}
 
     def _own(self, reply: Reply) -> object:
         """Return the items of an earlier answer, where they are to be given back as they came."""
