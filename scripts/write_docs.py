@@ -20,8 +20,10 @@ from tidyllm import providers
 from tidyllm.cli.main import app
 from tidyllm.core.clock import SystemClock
 from tidyllm.core.disk import LocalDisk
+from tidyllm.core.media import IMAGES, PDF, PLAIN
 from tidyllm.core.wire import MIB
 from tidyllm.dialects.json_schema.form import SchemaForm
+from tidyllm.dialects.media import MediaTaken
 from tidyllm.provider import Provider, find_provider
 from tidyllm.server.api.app import create_app
 from tidyllm.server.blobs.disk import DiskBlobs
@@ -89,17 +91,18 @@ def options(command: TyperCommand) -> list[TyperOption]:
 
 def providers_table() -> Iterator[str]:
     """Yield a table of the providers: what each can do, its usual models, where its key and its address come from."""
-    yield "| provider | chat | schema | embeddings | models | batches | default model | key in | base URL |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    names = ("provider", "chat", "schema", "images and files", "embeddings", "models", "batches", "default model")
+    yield f"| {' | '.join(names)} | key in | base URL |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for module in pkgutil.iter_modules(providers.__path__):
         one = find_provider(module.name)
         name = f"[`{one.name}`]({one.docs})" if one.docs.startswith("http") else f"`{one.name}`"
         chats = ", ".join(f"`{dialect.api}`" for dialect in (one.chat, *one.chat_also) if dialect is not None)
         has = ["yes" if there else "" for there in (one.models, one.batch)]
-        embeds = f"`{one.embed_model}`" if one.embed_model else "name a model" if one.embed else ""
+        embeds = "; ".join(_embedding_words(one))
         model = f"`{one.chat_model}` ({one.checked})" if one.chat_model else "name one" if one.chat else ""
         schemas, places = _schema_words(one), (_key_words(one), _address_words(one))
-        yield f"| {' | '.join((name, chats, schemas, embeds, *has, model, *places))} |"
+        yield f"| {' | '.join((name, chats, schemas, _media_words(one), embeds, *has, model, *places))} |"
 
 
 def options_table() -> Iterator[str]:
@@ -108,6 +111,34 @@ def options_table() -> Iterator[str]:
     yield "|---|---|"
     for name, meaning in field_docstrings(PACKAGE / "provider.py", "Options").items():
         yield f"| `{name}` | {meaning} |"
+
+
+def _embedding_words(one: Provider) -> Iterator[str]:
+    if one.embed is not None:
+        yield f"`{one.embed_model}`" if one.embed_model else "name a model"
+        if one.embed.media.as_bytes:
+            models = ", ".join(f"`{name}`" for name in one.embed.media.models if name != "*")
+            yield f"images: {models}" if models else "images, by some models"
+
+
+def _media_words(one: Provider) -> str:
+    told = {dialect.api: _taken_words(dialect.media) for dialect in (one.chat, *one.chat_also) if dialect is not None}
+    if len(set(told.values())) < len(told) or len(told) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"`{api}`: {words}" for api, words in told.items())
+
+
+def _taken_words(taken: MediaTaken) -> str:
+    """Return what is taken in words: which kinds of images where not all are, and what must be given as bytes."""
+    words = []
+    for name, types in (("images", IMAGES), ("PDF", (PDF,)), ("texts", ("text/*",)), ("plain texts", (PLAIN,))):
+        as_bytes = [mime_type for mime_type in types if mime_type in taken.as_bytes]
+        kinds = [mime_type.partition("/")[2] for mime_type in as_bytes] if len(as_bytes) < len(types) else []
+        limits = [", ".join(kinds), "" if set(as_bytes) <= set(taken.by_url) else "only as bytes"]
+        said = "; ".join(filter(None, limits))
+        if as_bytes:
+            words.append(f"{name} ({said})" if said else name)
+    return ", ".join(words)
 
 
 def _schema_words(one: Provider) -> str:

@@ -14,6 +14,7 @@ from tidyllm.core.auth import Auth
 from tidyllm.core.batch import Batch
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.file import FileInfo
+from tidyllm.core.media import Media
 from tidyllm.core.message import Conversation
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
@@ -143,22 +144,27 @@ class ChatDialect(Protocol):
 
 
 class EmbedDialect(Protocol):
-    """How an API turns texts into vectors."""
+    """How an API turns texts, and images where it can, into vectors."""
 
     @property
     def inputs_max(self) -> int:
-        """Return how many texts one request may hold."""
+        """Return how many inputs one request may hold."""
         ...
 
     @property
     def bytes_max(self) -> int:
-        """Return how many bytes the texts of one request may have, where there are several."""
+        """Return how many bytes the inputs of one request may have, where there are several."""
         ...
 
-    def embed(self, site: Site, texts: Sequence[str], *, model: str, params: Params) -> Call[Embeddings]:
-        """Return one vector a text, in their order. Raises SettingError for parameters that do not go with it.
+    @property
+    def media(self) -> MediaTaken:
+        """Return which images may be among the inputs, and of which models."""
+        ...
 
-        Raises BadAnswerError for an answer that has not one vector for each text.
+    def embed(self, site: Site, inputs: Sequence[str | Media], *, model: str, params: Params) -> Call[Embeddings]:
+        """Return one vector an input, in their order. Raises SettingError for what does not go with it.
+
+        Raises BadAnswerError for an answer that has not one vector for each input.
         """
         ...
 

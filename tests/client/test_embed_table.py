@@ -182,7 +182,7 @@ def test_where_a_request_fails_its_rows_say_why_and_the_others_have_vectors(capl
     assert "999 for 1000 texts" in done.filter(pl.col("text") == "long0000")["llm_error"].item()
     assert "3 numbers, and with 2" in done.filter(pl.col("text") == "odd0000")["llm_error"].item()
     assert [record.message for record in caplog.records] == [
-        "Of 3,013 rows 1 have no text and the texts of 2,011 got no vector, the first because: "
+        "Of 3,013 rows 1 have nothing that a vector could stand for and 2,011 got no vector, the first because: "
         + done.row(-1, named=True)["llm_error"]
     ]
 
@@ -198,7 +198,7 @@ def test_a_failure_is_an_exception_with_the_table_where_that_is_wanted() -> None
     table = pl.DataFrame({"text": rows_of("good") + rows_of("bad")})
     with (
         using(Measurer(bad=refused)),
-        pytest.raises(PartlyFailedError, match=r"Of 2,000 rows .* 1,000 .* no such") as caught,
+        pytest.raises(PartlyFailedError, match=r"Of 2,000 rows 1,000 .* no such") as caught,
     ):
         embed(table, voyage(), on_error="raise")
     (done,) = caught.value.results

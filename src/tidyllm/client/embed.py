@@ -1,11 +1,12 @@
-"""The verb that turns texts into vectors, with its async twin."""
+"""The verb that turns texts and images into vectors, with its async twin."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from tidyllm.client.calls import shown, transport_for
-from tidyllm.client.embed_order import OnError, Order, ordered
+from tidyllm.client.embed_order import OnError, Order, ordered, read_media
 from tidyllm.client.preview import Preview, preview
+from tidyllm.core.media import Media
 from tidyllm.core.wire import Call
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.many import adrive_all, drive_all
@@ -14,10 +15,16 @@ if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoSeries
 
+Given: TypeAlias = str | Media
+"""What a vector stands for."""
+
 
 @overload
 def embed(
-    data: "str | list[str] | IntoSeries", provider: Model | str, *, dry_run: Literal[False] = False
+    data: "Given | list[str] | list[Media] | list[Given] | IntoSeries",
+    provider: Model | str,
+    *,
+    dry_run: Literal[False] = False,
 ) -> "pl.DataFrame": ...
 @overload
 def embed(
@@ -25,34 +32,40 @@ def embed(
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     on_error: OnError = "row",
     dry_run: Literal[False] = False,
 ) -> "IntoDataFrameT": ...
 @overload
-def embed(data: str, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
+def embed(data: Given, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
 @overload
 def embed(
-    data: "list[str] | IntoSeries | IntoDataFrame",
+    data: "list[str] | list[Media] | list[Given] | IntoSeries | IntoDataFrame",
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     dry_run: Literal[True],
 ) -> list[Preview]: ...
 def embed(
-    data: "str | list[str] | IntoSeries | IntoDataFrame",
+    data: "Given | list[str] | list[Media] | list[Given] | IntoSeries | IntoDataFrame",
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     on_error: OnError = "row",
     dry_run: bool = False,
 ) -> "IntoDataFrame | Preview | list[Preview]":
     """Turn texts into vectors: the table that holds the texts, with the column `embeddings` beside its own.
 
         reviews = embed(reviews, openai("text-embedding-3-small", dimensions=256), column="text")
+        photos = embed(photos, voyage("voyage-multimodal-3.5"), media="path")
 
     A list of texts gives a table with the columns `input` and `embeddings`, and so does a column of whichever library.
     `embeddings` holds 32-bit floats, `pl.Array(pl.Float32, n)`; in pandas too it is Arrow's list of a fixed size.
-    `column` says which of a table's columns holds the texts, where several could.
+    `column` says which of a table's columns holds the texts, where several could. Where the model makes vectors of
+    images too, a list may hold what `image` makes, and `media` names a column of a table whose cells are paths, https
+    URLs, bytes or such values.
 
     Equal texts are asked once. What is too long for one request becomes several, asked at the same time. Vectors are in
     memory twice at most, and once at the end: 100,000 of 1,024 numbers take 0.4 GB, and 1 GB for a moment.
@@ -70,7 +83,7 @@ def embed(
     ApiError and its kin as the provider answers; PartlyFailedError, whose `results` has the tables of the requests that
     were answered, where others were not. So has the KeyboardInterrupt of Ctrl-C.
     """
-    order = ordered(data, resolve_model(provider), column=column, on_error=on_error)
+    order = ordered(data, resolve_model(provider), column=column, media=media, on_error=on_error)
     if dry_run:
         return _planned(order, data)
     calls, transport = _calls(order), transport_for(order.model, lets_go=True)
@@ -84,7 +97,10 @@ def embed(
 
 @overload
 async def aembed(
-    data: "str | list[str] | IntoSeries", provider: Model | str, *, dry_run: Literal[False] = False
+    data: "Given | list[str] | list[Media] | list[Given] | IntoSeries",
+    provider: Model | str,
+    *,
+    dry_run: Literal[False] = False,
 ) -> "pl.DataFrame": ...
 @overload
 async def aembed(
@@ -92,29 +108,33 @@ async def aembed(
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     on_error: OnError = "row",
     dry_run: Literal[False] = False,
 ) -> "IntoDataFrameT": ...
 @overload
-async def aembed(data: str, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
+async def aembed(data: Given, provider: Model | str, *, dry_run: Literal[True]) -> Preview: ...
 @overload
 async def aembed(
-    data: "list[str] | IntoSeries | IntoDataFrame",
+    data: "list[str] | list[Media] | list[Given] | IntoSeries | IntoDataFrame",
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     dry_run: Literal[True],
 ) -> list[Preview]: ...
 async def aembed(
-    data: "str | list[str] | IntoSeries | IntoDataFrame",
+    data: "Given | list[str] | list[Media] | list[Given] | IntoSeries | IntoDataFrame",
     provider: Model | str,
     *,
     column: str | None = None,
+    media: str | None = None,
     on_error: OnError = "row",
     dry_run: bool = False,
 ) -> "IntoDataFrame | Preview | list[Preview]":
     """Return what `embed` does."""
-    order = await asyncio.to_thread(ordered, data, resolve_model(provider), column=column, on_error=on_error)
+    model = resolve_model(provider)
+    order = await asyncio.to_thread(ordered, data, model, column=column, media=media, on_error=on_error)
     if dry_run:
         return _planned(order, data)
     calls, transport = await asyncio.to_thread(_calls, order), transport_for(order.model, lets_go=True)
@@ -123,8 +143,9 @@ async def aembed(
 
 
 def _planned(order: Order, data: object) -> Preview | list[Preview]:
-    previews = [preview(call) for call in order.calls(shown(order.model).site)]
-    return previews[0] if isinstance(data, str) else previews
+    calls = zip(order.calls(shown(order.model).site), order.parts, strict=True)
+    previews = [preview(call, media=read_media(part)) for call, part in calls]
+    return previews[0] if isinstance(data, str | Media) else previews
 
 
 def _calls(order: Order) -> "list[Call[pl.Series]]":

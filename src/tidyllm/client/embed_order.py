@@ -1,23 +1,30 @@
-"""What is asked of a model that makes vectors: the texts, each of them once, cut into requests."""
+"""What is asked of a model that makes vectors: the texts and images, each of them once, cut into requests."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import msgspec
 
+from tidyllm.client.media import Unread, taken
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import SettingError
+from tidyllm.core.media import Kind, Media
 from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
 from tidyllm.dialect import EmbedDialect, Site
+from tidyllm.dialects.embedding import check_inputs
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
-    from tidyllm.client.vector_frame import Texts
+    from tidyllm.client.vector_frame import Inputs
 
 
 OnError: TypeAlias = Literal["row", "raise"]
+Input: TypeAlias = str | Media | Unread
+"""What a vector stands for."""
+IMAGE_WEIGHS = 30_000
+"""As how many bytes of text an image counts at least, where requests are cut: a small file can be a large image."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,71 +33,124 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     model: Model
     name: str
     dialect: EmbedDialect
-    texts: list[str | None]
+    inputs: list[Input | None]
     """Of each row; null or empty where there is none, which only a table may have."""
-    source: "Texts | None"
+    source: "Inputs | None"
     """The table or column that they came in; null for a list."""
-    parts: list[list[str]]
-    """The texts of each request, no text twice."""
+    parts: list[list[Input]]
+    """What each request asks about, nothing twice."""
     raises: bool
     """Whether a failure in a table is an exception at the end."""
 
     @property
     def by_row(self) -> bool:
-        """Return whether what goes wrong with a text is told in its row."""
+        """Return whether what goes wrong with an input is told in its row."""
         return self.source is not None and self.source.by_row
 
     def calls(self, site: Site) -> list[Call[Embeddings]]:
-        """Return the requests' calls."""
-        return [self.dialect.embed(site, part, model=self.name, params=self.model.params) for part in self.parts]
+        """Return the requests' calls; images that lie on the disk are read as each is sent."""
+        return [self._call(part, site) for part in self.parts]
+
+    def _call(self, part: Sequence[Input], site: Site) -> Call[Embeddings]:
+        inputs = [one.read() if isinstance(one, Unread) else one for one in part]
+        return (yield from self.dialect.embed(site, inputs, model=self.name, params=self.model.params))
 
 
-def ordered(data: object, model: Model, *, column: str | None, on_error: OnError) -> Order:
-    """Return what is to be asked so that the texts in the data have vectors. Raises SettingError for what is wrong."""
+def ordered(data: object, model: Model, *, column: str | None, media: str | None = None, on_error: OnError) -> Order:
+    """Return what is to be asked so that what the data hold has vectors. Raises SettingError for what is wrong."""
     if on_error not in get_args(OnError):
         raise SettingError(f'on_error= is "row" or "raise", not {on_error!r}.')
     dialect, name = embed_of(model), embed_name_of(model)
-    texts, source = _read(data, column=column)
-    distinct = list(dict.fromkeys(text for text in texts if text))
-    parts = list(_parts(distinct, inputs_max=dialect.inputs_max, bytes_max=dialect.bytes_max))
+    inputs, source = _read(data, column=column, media=media)
+    distinct = list(dict.fromkeys(one for one in inputs if one))
+    for one in distinct:
+        _check(one, dialect, model=name)
+    # Those at a URL apart: not every API takes both kinds at once; spec/voyage 3.
+    apart = [one for one in distinct if isinstance(one, Media) and one.url is not None]
+    together = [one for one in distinct if not (isinstance(one, Media) and one.url is not None)]
+    parts = [part for some in (together, apart) for part in _parts(some, dialect)]
     return Order(
-        model=model, name=name, dialect=dialect, texts=texts, source=source, parts=parts, raises=on_error == "raise"
+        model=model, name=name, dialect=dialect, inputs=inputs, source=source, parts=parts, raises=on_error == "raise"
     )
 
 
-def _read(data: object, *, column: str | None) -> "tuple[list[str | None], Texts | None]":
-    """Return the texts, and what they came in. Raises SettingError for what no vector can be made of."""
-    if isinstance(data, str | list):
-        if column is not None:
-            raise SettingError("column= says which column of a table holds the texts, and this is no table.")
-        return _checked([data] if isinstance(data, str) else data), None
+def read_media(part: Sequence[Input]) -> list[Media]:
+    """Return the images of a request."""
+    return [one.read() if isinstance(one, Unread) else one for one in part if not isinstance(one, str)]
+
+
+def label(given: Input | None) -> str | None:
+    """Return what a row of a table is called that has the vector of an input: the text, or the image's name or URL."""
+    if isinstance(given, Media):
+        return given.url or given.name or str(given)
+    return given if given is None or isinstance(given, str) else str(given)
+
+
+def _read(data: object, *, column: str | None, media: str | None) -> "tuple[list[Input | None], Inputs | None]":
+    """Return the inputs, and what they came in. Raises SettingError for what no vector can be made of."""
+    if isinstance(data, str | list | Media):
+        for name, given in (("column", column), ("media", media)):
+            if given is not None:
+                raise SettingError(f"{name}= says which column of a table is meant, and this is no table.")
+        return _checked(data if isinstance(data, list) else [data]), None
     # Imported here, because it loads polars.
-    from tidyllm.client.vector_frame import read_texts  # noqa: PLC0415
+    from tidyllm.client.vector_frame import read_cells, read_texts  # noqa: PLC0415
 
-    source = read_texts(data, column=column)
-    return source.texts if source.by_row else _checked(source.texts), source
+    if media is None:
+        source = read_texts(data, column=column)
+        return [*source.texts] if source.by_row else _checked(source.texts), source
+    if column is not None:
+        raise SettingError("A vector stands for a text or for an image: give column= or media=, not both.")
+    source, cells = read_cells(data, column=media)
+    return [_cell(cell, number=number, column=media) for number, cell in enumerate(cells, 1)], source
 
 
-def _checked(texts: Sequence[object]) -> list[str | None]:
-    """Return the texts. Raises SettingError for what no vector stands for, and for what no request can hold."""
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise SettingError(f"Text {number} is no text but {type(text).__name__}: fill it or leave it out.")
-        if not text:
+def _cell(value: object, *, number: int, column: str) -> Input | None:
+    """Return what a cell means; the file of one is looked at, and not read."""
+
+    def looked_at(unread: Unread) -> Unread:
+        unread.look()
+        return unread
+
+    return taken(value, looked_at, number=number, column=column, kind=Kind.IMAGE)
+
+
+def _check(given: Input, dialect: EmbedDialect, *, model: str) -> None:
+    """Raise SettingError for an image that the model does not take."""
+    if isinstance(given, Media | Unread):
+        check_inputs([given.look() if isinstance(given, Unread) else given], dialect.media, model=model)
+
+
+def _checked(given: Sequence[object]) -> list[Input | None]:
+    """Return the inputs. Raises SettingError for what no vector stands for, and for what no request can hold."""
+    found: list[Input | None] = []
+    for number, one in enumerate(given, 1):
+        if not isinstance(one, str | Media):
+            raise SettingError(f"Text {number} is no text but {type(one).__name__}: fill it or leave it out.")
+        if not one:
             raise SettingError(f"Text {number} is empty, and no vector stands for nothing: leave it out.")
-    return [sendable(text, called=f"Text {number}") for number, text in enumerate(texts, 1)]
+        found.append(one if isinstance(one, Media) else sendable(one, called=f"Text {number}"))
+    return found
 
 
-def _parts(texts: Sequence[str], *, inputs_max: int, bytes_max: int) -> Iterator[list[str]]:
-    """Yield the texts of each request: as many as it may hold, but one at least, however long it is."""
-    part: list[str] = []
+def _parts(inputs: Sequence[Input], dialect: EmbedDialect) -> Iterator[list[Input]]:
+    """Yield what each request asks about: as much as it may hold, but one at least, however long it is."""
+    part: list[Input] = []
     part_bytes = 0
-    for text in texts:
-        text_bytes = len(text.encode())
-        if part and (len(part) == inputs_max or part_bytes + text_bytes > bytes_max):
+    for one in inputs:
+        weight = _weight(one)
+        if part and (len(part) == dialect.inputs_max or part_bytes + weight > dialect.bytes_max):
             yield part
             part, part_bytes = [], 0
-        part.append(text)
-        part_bytes += text_bytes
+        part.append(one)
+        part_bytes += weight
     if part:
         yield part
+
+
+def _weight(given: Input) -> int:
+    """Return about how many bytes an input has in a request."""
+    if isinstance(given, str):
+        return len(given.encode())
+    size = given.size() if isinstance(given, Unread) else len(given.data)
+    return max(size * 4 // 3, IMAGE_WEIGHS)

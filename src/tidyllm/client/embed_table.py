@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 from narwhals.typing import IntoDataFrame
 
-from tidyllm.client.embed_order import Order
+from tidyllm.client.embed_order import Input, Order, label
 from tidyllm.client.vector_frame import Fates, beside, length_of, listed, vector_column
 from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError, TidyllmError
 from tidyllm.core.reply import Outcome
@@ -41,7 +41,7 @@ def table_as_one(order: Order, results: list[pl.Series | Exception]) -> IntoData
     results.clear()
     vectors = vector_column(answered, places=_places(order, [None] * len(order.parts)), empty=_empty(order))
     if order.source is None:
-        return listed(order.texts, vectors)
+        return listed([label(one) for one in order.inputs], vectors)
     return beside(order.source, vectors)
 
 
@@ -55,17 +55,17 @@ def table_by_row(order: Order, results: list[pl.Series | Exception]) -> IntoData
     pairs = zip(results, faults, strict=True)
     answered = [result for result, fault in pairs if isinstance(result, pl.Series) and fault is None]
     results.clear()
-    fault_of = {text: fault for part, fault in zip(order.parts, faults, strict=True) for text in part}
-    of_rows = [fault_of[text] if text else None for text in order.texts]
+    fault_of = {one: fault for part, fault in zip(order.parts, faults, strict=True) for one in part}
+    of_rows = [fault_of[one] if one else None for one in order.inputs]
     places = _places(order, faults)
     fates = Fates(
-        status=[_status(fault) if text else None for text, fault in zip(order.texts, of_rows, strict=True)],
+        status=[_status(fault) if given else None for given, fault in zip(order.inputs, of_rows, strict=True)],
         error=[None if fault is None else str(fault) for fault in of_rows],
     )
     vectors = vector_column(answered, places=places, empty=_empty(order))
     table = beside(order.source, vectors, fates=fates)
     failed = [fault for fault in of_rows if fault is not None]
-    told = _told(len(places), textless=fates.status.count(None), failed=failed)
+    told = _told(len(places), empty=fates.status.count(None), failed=failed)
     if told:
         _LOG.warning("%s", told)
     if failed and order.raises:
@@ -76,7 +76,7 @@ def table_by_row(order: Order, results: list[pl.Series | Exception]) -> IntoData
 def tables_apart(order: Order, results: Sequence[pl.Series | Exception | None]) -> list[object]:
     """Return a table for each request that was answered; what else became of it stays as it is."""
     return [
-        listed(part, result) if isinstance(result, pl.Series) else result
+        listed([label(one) for one in part], result) if isinstance(result, pl.Series) else result
         for part, result in zip(order.parts, results, strict=False)
     ]
 
@@ -110,20 +110,20 @@ def _status(fault: Exception | None) -> str:
 
 def _places(order: Order, faults: Sequence[Exception | None]) -> list[int | None]:
     """Return where the vector of each row stands among those of all answers, if it has one."""
-    place_of: dict[str, int] = {}
+    place_of: dict[Input, int] = {}
     for part, fault in zip(order.parts, faults, strict=True):
         if fault is None:
             place_of.update(zip(part, range(len(place_of), len(place_of) + len(part)), strict=True))
-    return [place_of.get(text) if text else None for text in order.texts]
+    return [place_of.get(one) if one else None for one in order.inputs]
 
 
 def _empty(order: Order) -> int:
     return order.model.params.dimensions or 0
 
 
-def _told(rows: int, *, textless: int, failed: Sequence[Exception]) -> str:
+def _told(rows: int, *, empty: int, failed: Sequence[Exception]) -> str:
     """Return in a sentence how many rows have no vector, and why; empty where all have."""
-    parts = [f"{textless:,} have no text"] if textless else []
+    parts = [f"{empty:,} have nothing that a vector could stand for"] if empty else []
     if failed:
-        parts.append(f"the texts of {len(failed):,} got no vector, the first because: {failed[0]}")
+        parts.append(f"{len(failed):,} got no vector, the first because: {failed[0]}")
     return f"Of {rows:,} rows {' and '.join(parts)}{'' if failed else '.'}" if parts else ""

@@ -20,27 +20,28 @@ from tidyllm.core.wire import Call
 INPUT = "input"
 """The column of the texts, where these came in no table."""
 VECTORS = "embeddings"
+_ADDED = (VECTORS, "llm_status", "llm_error")
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
-class Texts(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts, and the table that their vectors go into."""
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts or images, and the table that their vectors go into."""
 
     frame: nw.DataFrame[IntoDataFrame]
     texts: list[str | None]
-    """One a row."""
+    """One a row; empty where it is images."""
     by_row: bool
-    """Whether they came in a table, so that what goes wrong with a text is told in its row."""
+    """Whether they came in a table, so that what goes wrong with one is told in its row."""
 
 
 class Fates(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows of a table; null where a row has no text."""
+    """What became of the rows of a table; null where a row has nothing that a vector could stand for."""
 
     status: list[str | None]
     error: list[str | None]
 
 
-def read_texts(data: object, *, column: str | None) -> Texts:
+def read_texts(data: object, *, column: str | None) -> Inputs:
     """Return the texts of a column or of a table.
 
     Raises SettingError for what is neither, for a table of which it is unclear what holds its texts, and for columns
@@ -51,10 +52,22 @@ def read_texts(data: object, *, column: str | None) -> Texts:
         if column is not None:
             raise SettingError("column= says which column of a table holds the texts, and this is one column alone.")
         frame = series.alias(INPUT).to_frame()
-        return Texts(frame=frame, texts=_texts(series), by_row=False)
+        return Inputs(frame=frame, texts=_texts(series), by_row=False)
     frame = open_table(data)
-    refuse_collision(frame.columns, adds=(VECTORS, "llm_status", "llm_error"))
-    return Texts(frame=frame, texts=_texts(frame.get_column(_named(frame, column))), by_row=True)
+    refuse_collision(frame.columns, adds=_ADDED)
+    return Inputs(frame=frame, texts=_texts(frame.get_column(_named(frame, column))), by_row=True)
+
+
+def read_cells(data: object, *, column: str) -> tuple[Inputs, list[object]]:
+    """Return a table, and the cells of a column of images, as plain values.
+
+    Raises SettingError as `read_texts` does.
+    """
+    if _as_column(data) is not None:
+        raise SettingError("media= says which column of a table holds the images, and this is one column alone.")
+    frame = open_table(data)
+    refuse_collision(frame.columns, adds=_ADDED)
+    return Inputs(frame=frame, texts=[], by_row=True), _plain(frame.get_column(_named(frame, column))).to_list()
 
 
 def in_column(call: Call[Embeddings]) -> Call[pl.Series]:
@@ -71,7 +84,7 @@ def length_of(vectors: pl.Series) -> int:
 
 
 def listed(texts: Sequence[str | None], vectors: pl.Series) -> pl.DataFrame:
-    """Return a table of texts with the column of their vectors."""
+    """Return a table of what was asked about, as texts, with the column of its vectors."""
     return pl.DataFrame([pl.Series(INPUT, texts, dtype=pl.String), vectors])
 
 
@@ -89,14 +102,14 @@ def vector_column(found: list[pl.Series], *, places: Sequence[int | None], empty
     return column.rechunk(in_place=True)
 
 
-def beside(texts: Texts, vectors: pl.Series, *, fates: Fates | None = None) -> IntoDataFrame:
-    """Return the table that the texts came in, as the kind it is, with their vectors and what became of each row."""
+def beside(inputs: Inputs, vectors: pl.Series, *, fates: Fates | None = None) -> IntoDataFrame:
+    """Return the table that the inputs came in, as the kind it is, with their vectors and what became of each row."""
     told = [vectors]
     if fates is not None:
         told += [pl.Series("llm_status", fates.status, pl.String), pl.Series("llm_error", fates.error, pl.String)]
-    kind = cast("TableKind", texts.frame.implementation.value)
+    kind = cast("TableKind", inputs.frame.implementation.value)
     added = nw.from_native(as_kind(pl.DataFrame(told), kind), eager_only=True)
-    return texts.frame.with_columns(*(added.get_column(name) for name in added.columns)).to_native()
+    return inputs.frame.with_columns(*(added.get_column(name) for name in added.columns)).to_native()
 
 
 def _as_column(data: object) -> nw.Series[IntoSeries] | None:
@@ -124,11 +137,15 @@ def _named(frame: nw.DataFrame[IntoDataFrame], column: str | None) -> str:
     return found[0]
 
 
-def _texts(series: nw.Series[IntoSeries]) -> list[str | None]:
+def _plain(series: nw.Series[IntoSeries]) -> pl.Series:
     try:
-        column = series.to_polars()
+        return series.to_polars()
     except (TypeError, ValueError) as fault:
         raise SettingError(f"A column mixes what does not go together: {fault}") from fault
+
+
+def _texts(series: nw.Series[IntoSeries]) -> list[str | None]:
+    column = _plain(series)
     if not isinstance(column.dtype, _TEXT):
         raise SettingError(f"The column {series.name!r} holds {column.dtype}, and no texts.")
     return column.cast(pl.String).to_list()

@@ -1,13 +1,19 @@
-"""What all APIs for embeddings share: which parameters go with vectors, and whether vectors fit their texts."""
+"""What all APIs for embeddings share: what goes with vectors, and whether vectors fit what they stand for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from tidyllm.core.errors import SettingError
+from tidyllm.core.media import SOME_IMAGE, Media
 from tidyllm.core.params import Params
 from tidyllm.core.rules import Family, Rule, request_body
+from tidyllm.dialects.media import MediaTaken, Who
 
+WHO: Who = (
+    ((SOME_IMAGE,), 'These do: voyage("voyage-multimodal-3.5"), gemini("gemini-embedding-2"), some of openrouter().'),
+)
+"""Who makes vectors of what."""
 _TAKEN = ("dimensions", "model_family", "extra")
 
 
@@ -19,6 +25,13 @@ def embedding_body(
         if value is not None and name not in _TAKEN:
             raise SettingError(f"embed takes no {name}=. It takes: dimensions, extra.")
     return request_body(fixed, params, model=model, rules={"dimensions": dimensions}, families=families)
+
+
+def check_inputs(inputs: Iterable[str | Media], taken: MediaTaken, *, model: str) -> None:
+    """Raise SettingError for an image that the model makes no vector of."""
+    for one in inputs:
+        if isinstance(one, Media):
+            taken.check(one, model=model, who=WHO)
 
 
 def fitting(vectors: Sequence[bytes], *, texts: int) -> bytes:

@@ -51,6 +51,7 @@ gemini = Provider(
     checked=date(2026, 11, 23),
     price_list="google",
     chat=GenerateContent(families=_FAMILIES, schema_forms=(SchemaForm(takes=GEMINI),), media=_MEDIA),
-    embed=EmbedContents(),
+    # spec/gemini 6; https://ai.google.dev/gemini-api/docs/embeddings.
+    embed=EmbedContents(media=MediaTaken(as_bytes=(PNG, JPEG), models=("gemini-embedding-2*",))),
     models=Models(),
 )

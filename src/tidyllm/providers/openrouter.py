@@ -7,9 +7,9 @@ from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Rule, Rules, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ROUTED
-from tidyllm.dialects.media import MediaTaken
+from tidyllm.dialects.media import IMAGES_TAKEN, MediaTaken
 from tidyllm.dialects.openai.chat import ChatCompletions
-from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.dialects.openai.embed import EmbeddingsApi, Mixed
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
@@ -46,6 +46,7 @@ openrouter = Provider(
         schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
         media=_MEDIA,
     ),
-    embed=EmbeddingsApi(),
+    # Which of its models see is not in their names; the others say so.
+    embed=EmbeddingsApi(mixed=Mixed(media=IMAGES_TAKEN)),
     models=Models(),
 )

@@ -3,12 +3,23 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
-from tidyllm.core.rules import Family
-from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.core.media import IMAGES
+from tidyllm.core.rules import Family, refused
+from tidyllm.dialects.media import MediaTaken
+from tidyllm.dialects.openai.embed import EmbeddingsApi, Mixed
 from tidyllm.provider import Provider
 
 # Unless told so, it cuts a text that is too long and says nothing; spec/voyage 2.
 _WHOLE = Family(models=("*",), sends={"truncation": False})
+
+# https://docs.voyageai.com/docs/multimodal-embeddings; spec/voyage 3.
+_MIXED = Mixed(
+    media=MediaTaken(as_bytes=IMAGES, by_url=IMAGES, models=("voyage-multimodal-*",)),
+    path="/multimodalembeddings",
+    field="inputs",
+    named=False,
+)
+_OLD = Family(models=("voyage-multimodal-3",), rules=refused("dimensions", why="Its vectors have 1024 numbers."))
 
 voyage = Provider(
     name="voyage",
@@ -23,6 +34,7 @@ voyage = Provider(
         dimensions_field="output_dimension",
         # In base64 the numbers of other types could not be told from floats.
         fixed={"output_dtype": "float"},
-        families=(_WHOLE,),
+        families=(_WHOLE, _OLD),
+        mixed=_MIXED,
     ),
 )
