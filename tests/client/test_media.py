@@ -69,6 +69,14 @@ def test_a_file_that_may_not_be_read_is_refused(folder: Path) -> None:
         image("a.png")
 
 
+def test_a_name_that_is_no_text_is_told_as_far_as_it_is(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/z\xff.png"))
+    path.write_bytes(PNG)
+    medium = image(path)
+    assert medium.name == "z?.png"
+    assert llm_message("Hi", media=medium).to_json()
+
+
 def test_a_file_is_read_when_the_value_is_made(folder: Path) -> None:
     talk = llm_message("What is this?", media=image("a.png"))
     (folder / "a.png").unlink()

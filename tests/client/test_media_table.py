@@ -102,7 +102,10 @@ def test_cells_may_hold_values_and_a_prompt_may_make_a_conversation_that_has_som
         ("http://a.example/x.png", "Row 2 has in the column 'photo' .* https://"),
         ("empty.png", "Row 2 has in the column 'photo' .* is empty"),
         ("jpeg.png", "Row 2 has in the column 'photo' .* is called 'jpeg.png' but is image/jpeg"),
-        ("a.pdf", r"Row 2 cannot be asked: m takes no application/pdf \(a.pdf\). .*PDFs are taken by claude"),
+        (
+            "a.pdf",
+            r"Row 2 has in the column 'photo' .* m takes no application/pdf \(a.pdf\). .*PDFs are taken by claude",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", [None, "looked"])
@@ -159,6 +162,13 @@ def test_a_file_that_goes_away_meanwhile_ends_the_run_and_what_came_is_kept(phot
         chat(table, model(), prompt="?", media="photo", max_concurrency=1)
     results = end.value.results  # type: ignore[attr-defined]
     assert results["reply"].to_list()[0] == "? + a"
+
+
+def test_what_a_prompt_makes_is_looked_at_too() -> None:
+    looker = Looker()
+    with using(looker), pytest.raises(SettingError, match="Row 1 cannot be asked: m takes no application/pdf"):
+        chat(pl.DataFrame({"n": [1]}), model(), prompt=lambda _: llm_message("Hi", media=file(b"%PDF-1.7")))
+    assert looker.asked == []
 
 
 def test_equal_rows_with_other_images_are_other_questions(photos: list[str]) -> None:

@@ -1,11 +1,11 @@
 """What is asked of a model that makes vectors: the texts and images, each of them once, cut into requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import msgspec
 
-from tidyllm.client.media import Unread, taken
+from tidyllm.client.media import Unread, look, read, taken
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import SettingError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Literal["row", "raise"]
 Input: TypeAlias = str | Media | Unread
 """What a vector stands for."""
+Checked: TypeAlias = Callable[[Media | Unread], Input]
 IMAGE_WEIGHS = 30_000
 """As how many bytes of text an image counts at least, where requests are cut: a small file can be a large image."""
 
@@ -52,7 +53,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return [self._call(part, site) for part in self.parts]
 
     def _call(self, part: Sequence[Input], site: Site) -> Call[Embeddings]:
-        inputs = [one.read() if isinstance(one, Unread) else one for one in part]
+        inputs = [one if isinstance(one, str) else read(one) for one in part]
         return (yield from self.dialect.embed(site, inputs, model=self.name, params=self.model.params))
 
 
@@ -61,10 +62,14 @@ def ordered(data: object, model: Model, *, column: str | None, media: str | None
     if on_error not in get_args(OnError):
         raise SettingError(f'on_error= is "row" or "raise", not {on_error!r}.')
     dialect, name = embed_of(model), embed_name_of(model)
-    inputs, source = _read(data, column=column, media=media)
+
+    def checked(given: Media | Unread) -> Input:
+        """Return an image that the model takes; what lies on the disk is looked at, and not read."""
+        check_inputs([look(given)], dialect.media, model=name)
+        return given
+
+    inputs, source = _read(data, column=column, media=media, checked=checked)
     distinct = list(dict.fromkeys(one for one in inputs if one))
-    for one in distinct:
-        _check(one, dialect, model=name)
     # Those at a URL apart: not every API takes both kinds at once; spec/voyage 3.
     apart = [one for one in distinct if isinstance(one, Media) and one.url is not None]
     together = [one for one in distinct if not (isinstance(one, Media) and one.url is not None)]
@@ -76,7 +81,7 @@ def ordered(data: object, model: Model, *, column: str | None, media: str | None
 
 def read_media(part: Sequence[Input]) -> list[Media]:
     """Return the images of a request."""
-    return [one.read() if isinstance(one, Unread) else one for one in part if not isinstance(one, str)]
+    return [read(one) for one in part if not isinstance(one, str)]
 
 
 def label(given: Input | None) -> str | None:
@@ -86,50 +91,41 @@ def label(given: Input | None) -> str | None:
     return given if given is None or isinstance(given, str) else str(given)
 
 
-def _read(data: object, *, column: str | None, media: str | None) -> "tuple[list[Input | None], Inputs | None]":
+def _read(
+    data: object, *, column: str | None, media: str | None, checked: Checked
+) -> "tuple[list[Input | None], Inputs | None]":
     """Return the inputs, and what they came in. Raises SettingError for what no vector can be made of."""
     if isinstance(data, str | list | Media):
         for name, given in (("column", column), ("media", media)):
             if given is not None:
                 raise SettingError(f"{name}= says which column of a table is meant, and this is no table.")
-        return _checked(data if isinstance(data, list) else [data]), None
+        return _listed(data if isinstance(data, list) else [data], checked), None
     # Imported here, because it loads polars.
     from tidyllm.client.vector_frame import read_cells, read_texts  # noqa: PLC0415
 
     if media is None:
         source = read_texts(data, column=column)
-        return [*source.texts] if source.by_row else _checked(source.texts), source
+        return [*source.texts] if source.by_row else _listed(source.texts, checked), source
     if column is not None:
         raise SettingError("A vector stands for a text or for an image: give column= or media=, not both.")
     source, cells = read_cells(data, column=media)
-    return [_cell(cell, number=number, column=media) for number, cell in enumerate(cells, 1)], source
+    return [
+        taken(cell, checked, number=number, column=media, kind=Kind.IMAGE) for number, cell in enumerate(cells, 1)
+    ], source
 
 
-def _cell(value: object, *, number: int, column: str) -> Input | None:
-    """Return what a cell means; the file of one is looked at, and not read."""
-
-    def looked_at(unread: Unread) -> Unread:
-        unread.look()
-        return unread
-
-    return taken(value, looked_at, number=number, column=column, kind=Kind.IMAGE)
-
-
-def _check(given: Input, dialect: EmbedDialect, *, model: str) -> None:
-    """Raise SettingError for an image that the model does not take."""
-    if isinstance(given, Media | Unread):
-        check_inputs([given.look() if isinstance(given, Unread) else given], dialect.media, model=model)
-
-
-def _checked(given: Sequence[object]) -> list[Input | None]:
+def _listed(given: Sequence[object], checked: Checked) -> list[Input | None]:
     """Return the inputs. Raises SettingError for what no vector stands for, and for what no request can hold."""
     found: list[Input | None] = []
     for number, one in enumerate(given, 1):
-        if not isinstance(one, str | Media):
+        if isinstance(one, Media):
+            found.append(checked(one))
+        elif not isinstance(one, str):
             raise SettingError(f"Text {number} is no text but {type(one).__name__}: fill it or leave it out.")
-        if not one:
+        elif not one:
             raise SettingError(f"Text {number} is empty, and no vector stands for nothing: leave it out.")
-        found.append(one if isinstance(one, Media) else sendable(one, called=f"Text {number}"))
+        else:
+            found.append(sendable(one, called=f"Text {number}"))
     return found
 
 

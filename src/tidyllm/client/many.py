@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -90,7 +91,8 @@ def rows_of(
     table = read_table(data, schema=schema, prefix=settings.prefix)
     found = None
     if settings.media is not None:
-        found = MediaColumns(settings.media, columns=table.columns, kept=settings.name is not None)
+        check, kept = partial(chat_of(model).media.check, model=name_of(model)), settings.name is not None
+        found = MediaColumns(settings.media, columns=table.columns, check=check, kept=kept)
     ask = asker(prompt, system, columns=table.columns, media=None if found is None else found.read)
     look = ask if found is None else asker(prompt, system, columns=table.columns, media=found.look)
     parts: dict[str, object] = {

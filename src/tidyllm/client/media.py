@@ -95,7 +95,8 @@ class Unread(msgspec.Struct, frozen=True):
 
     @property
     def _name(self) -> str:
-        return Path(self.path).name
+        # Of a name that is no text in the system's encoding nothing can be sent but the letters that are.
+        return Path(self.path).name.encode(errors="replace").decode()
 
     def _begin(self, count: int) -> bytes:
         try:
@@ -123,11 +124,36 @@ def in_cell(value: object, *, kind: Kind | None = None) -> Media | Unread | None
     raise SettingError(f"It holds {type(value).__name__}, and not a path, an https URL, bytes, or image(...).")
 
 
+def read(given: Media | Unread) -> Media:
+    """Return an image or file with its bytes."""
+    return given.read() if isinstance(given, Unread) else given
+
+
+def look(given: Media | Unread) -> Media:
+    """Return an image or file; one that lies on the disk with no more bytes than tell what it is."""
+    return given.look() if isinstance(given, Unread) else given
+
+
+def taken(
+    value: object, take: Callable[[Media | Unread], T], *, number: int, column: str, kind: Kind | None = None
+) -> T | None:
+    """Return what `take` makes of a cell's image or file. Raises SettingError, naming row and column."""
+    try:
+        found = in_cell(value, kind=kind)
+        return None if found is None else take(found)
+    except SettingError as fault:
+        raise SettingError(f"Row {number} has in the column {column!r} what cannot be sent: {fault}") from fault
+
+
 class MediaColumns:
     """The columns of a table whose cells are images or files that go with what each row asks."""
 
-    def __init__(self, names: Sequence[str], *, columns: Sequence[str], kept: bool) -> None:
+    def __init__(
+        self, names: Sequence[str], *, columns: Sequence[str], check: Callable[[Media], object], kept: bool
+    ) -> None:
         self._names = names
+        self._check = check
+        """Raises SettingError for what the model does not take."""
         self._kept = kept
         """Whether the rows are kept on the disk."""
         for name in names:
@@ -136,14 +162,21 @@ class MediaColumns:
 
     def read(self, row: Mapping[str, object], number: int) -> tuple[Media, ...]:
         """Return what goes with a row, its files read. Raises SettingError, naming row and column."""
-        return self._each(row, Unread.read, number=number)
+        return self._each(row, read, number=number)
 
     def look(self, row: Mapping[str, object], number: int) -> tuple[Media, ...]:
         """Return it with no more of files than tells that they are there, and what they are."""
-        return self._each(row, Unread.look, number=number)
+        return self._each(row, look, number=number)
 
-    def _each(self, row: Mapping[str, object], take: Callable[[Unread], Media], *, number: int) -> tuple[Media, ...]:
-        found = (taken(self._plain(row[name]), take, number=number, column=name) for name in self._names)
+    def _each(
+        self, row: Mapping[str, object], take: Callable[[Media | Unread], Media], *, number: int
+    ) -> tuple[Media, ...]:
+        def checked(given: Media | Unread) -> Media:
+            medium = take(given)
+            self._check(medium)
+            return medium
+
+        found = (taken(self._plain(row[name]), checked, number=number, column=name) for name in self._names)
         return tuple(medium for medium in found if medium is not None)
 
     def _plain(self, value: object) -> object:
@@ -153,17 +186,6 @@ class MediaColumns:
                 f" media=, not {type(value).__name__}."
             )
         return value
-
-
-def taken(
-    value: object, take: Callable[[Unread], T], *, number: int, column: str, kind: Kind | None = None
-) -> Media | T | None:
-    """Return what a cell means, a file as `take` gives it. Raises SettingError, naming row and column."""
-    try:
-        medium = in_cell(value, kind=kind)
-        return take(medium) if isinstance(medium, Unread) else medium
-    except SettingError as fault:
-        raise SettingError(f"Row {number} has in the column {column!r} what cannot be sent: {fault}") from fault
 
 
 def _made(source: object, *, kind: Kind) -> Media:

@@ -15,6 +15,7 @@ import msgspec
 
 from tidyllm.client.budget import Budget
 from tidyllm.client.prices import priced
+from tidyllm.client.room import Room
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.core.errors import (
@@ -90,6 +91,7 @@ class Run:
         self._followers: dict[int, list[int]] = {}
         self._digests: dict[int, bytes] = {}
         self._sent_bytes: dict[int, int] = {}
+        self._room = Room()
         self._gate: Gate | None = None
         self._outcomes: Counter[Outcome] = Counter()
         self._tokens = 0
@@ -158,6 +160,7 @@ class Run:
                 self.stopped = f"The budget of {self._settings.budget:g} US dollars would have been passed."
                 call.close()
                 return
+            await self._room.take(number, len(first.body) if isinstance(first.body, bytes) else 0)
             self._sent_bytes[number] = body_bytes(first)
             yield Begun(number, call, first)
 
@@ -208,6 +211,7 @@ class Run:
         if isinstance(result, Exception):
             raise result
         sent_bytes = self._sent_bytes.pop(number)
+        self._room.give(number)
         if self._budget is not None:
             self._budget.settle(number, result.reply)
         if self._gate is not None and result.reply is not None and self._settings.tpm is not None:
