@@ -52,6 +52,18 @@ def several_at_once(table: pl.DataFrame) -> None:
     table.with_columns(pl.Series("answer", answers))
 
 
+def images_and_files(photos: pl.DataFrame) -> None:
+    talk = assert_type(tl.llm_message("What is on this?", media=tl.image("photo.jpg")), tl.LLMMessage)
+    talk = talk.message("And on these?", media=[tl.image(b"..."), tl.file(Path("report.pdf"))])
+    assert_type(talk.media, tuple[tl.Media, ...])
+    assert_type(tl.chat(photos, tl.claude(), prompt="What is on this?", media="photo"), pl.DataFrame)
+    assert_type(tl.chat(photos, tl.claude(), prompt="Compare.", media=["one", "two"], dry_run=True), tl.RunPlan)
+    mixed: list[str | tl.Media] = ["a cat", tl.image("photo.jpg")]
+    assert_type(tl.embed(mixed, tl.voyage("voyage-multimodal-3.5")), pl.DataFrame)
+    assert_type(tl.embed(photos, tl.voyage("voyage-multimodal-3.5"), media="photo"), pl.DataFrame)
+    assert_type(tl.embed(tl.image("photo.jpg"), tl.gemini("gemini-embedding-2"), dry_run=True), tl.Preview)
+
+
 def dry_runs() -> None:
     talk = tl.llm_message("Hi")
     assert_type(tl.chat("Hi", "openai", dry_run=True), tl.Preview)

@@ -50,7 +50,7 @@ def attached(given: Attached) -> tuple[Media, ...]:
     """Return the images and files that go with a text. Raises SettingError for what is none."""
     if given is None:
         return ()
-    several = [given] if isinstance(given, Media) or not isinstance(given, Sequence | tuple) else given
+    several = [given] if isinstance(given, Media) or not isinstance(given, Sequence) else given
     media = tuple(one for one in several if isinstance(one, Media))
     if len(media) < len(several):
         odd = next(one for one in several if not isinstance(one, Media))
