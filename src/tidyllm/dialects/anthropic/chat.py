@@ -17,6 +17,7 @@ from tidyllm.dialects.anthropic.shapes import Block, Message, Usage, citations
 from tidyllm.dialects.anthropic.stream import EventDecoder
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken, base64_of
+from tidyllm.dialects.usage import read_usage
 
 STANDARD: Rules = {
     "max_tokens": Rule(field="max_tokens", low=1),
@@ -92,7 +93,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
             raise BadAnswerError(f"This is no message: {fault}", body=body) from fault
         texts = [block.text for block in blocks if block.text is not None]
         thoughts = [block.thinking for block in blocks if block.thinking]
-        usage = said.usage or Usage()
+        usage = read_usage(said.usage, Usage)
         return Reply(
             text="".join(texts) if texts else None,
             refusal=said.refusal(),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tidyllm.core.reply import Citation
+from tidyllm.dialects.usage import Count
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -40,16 +41,16 @@ class StopDetails(msgspec.Struct, frozen=True):
 class OutputDetails(msgspec.Struct, frozen=True):
     """What the output tokens were."""
 
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens; those that were or are being cached are no part of `input_tokens`."""
 
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
     output_tokens_details: OutputDetails | None = None
 
     def tokens_in(self) -> int | None:
@@ -71,7 +72,7 @@ class Message(msgspec.Struct, frozen=True):
     model: str | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
-    usage: Usage | None = None
+    usage: object = None
 
     def blocks(self) -> list[Block]:
         """Return the pieces of the answer. Raises msgspec.ValidationError where one is none."""

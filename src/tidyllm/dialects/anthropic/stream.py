@@ -19,7 +19,7 @@ class Event(msgspec.Struct, frozen=True):
     message: dict[str, object] = {}
     content_block: dict[str, object] = {}
     delta: dict[str, object] = {}
-    usage: dict[str, object] = {}
+    usage: object = None
 
 
 class EventDecoder(PieceDecoder):

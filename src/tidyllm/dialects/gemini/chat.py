@@ -18,6 +18,7 @@ from tidyllm.dialects.gemini.names import bare, url_path
 from tidyllm.dialects.gemini.parts import media_part
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken
+from tidyllm.dialects.usage import read_usage
 
 STANDARD: Rules = {
     "temperature": Rule(field="generationConfig.temperature", low=0, high=2),
@@ -88,7 +89,7 @@ class GenerateContent(msgspec.Struct, frozen=True, kw_only=True):
             said = msgspec.json.decode(body, type=Generated)
         except UNREADABLE as fault:
             raise BadAnswerError(f"This is no answer of GenerateContent: {fault}", body=body) from fault
-        candidate, blocked, usage = said.candidate(), said.refusal(), said.usage_metadata or Usage()
+        candidate, blocked, usage = said.candidate(), said.refusal(), read_usage(said.usage_metadata, Usage)
         if candidate is None:
             if blocked is None:
                 raise BadAnswerError("It holds no answer (candidates is empty), and no reason for that.", body=body)

@@ -7,6 +7,7 @@ import msgspec
 
 from tidyllm.core.reply import Citation, Likely, TokenLikelihood
 from tidyllm.dialects.gemini.grounding import CitationMetadata, Grounding, grounded, recited
+from tidyllm.dialects.usage import Count
 
 Part: TypeAlias = Mapping[str, object]
 """A piece of the content, kept as it came, for the model may want it back."""
@@ -150,11 +151,11 @@ class PromptFeedback(msgspec.Struct, frozen=True, rename="camel"):
 class Usage(msgspec.Struct, frozen=True, rename="camel"):
     """Tokens; the prompt's include cached ones, the candidates' no thoughts."""
 
-    prompt_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
+    prompt_token_count: Count | None = None
+    tool_use_prompt_token_count: Count | None = None
+    cached_content_token_count: Count | None = None
+    candidates_token_count: Count | None = None
+    thoughts_token_count: Count | None = None
 
     def tokens_in(self) -> int | None:
         """Return all tokens that were read."""
@@ -170,7 +171,7 @@ class Generated(msgspec.Struct, frozen=True, rename="camel"):
 
     candidates: list[Candidate] | None = None
     prompt_feedback: PromptFeedback | None = None
-    usage_metadata: Usage | None = None
+    usage_metadata: object = None
     model_version: str | None = None
     response_id: str | None = None
     error: object = None

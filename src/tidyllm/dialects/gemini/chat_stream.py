@@ -13,7 +13,6 @@ from tidyllm.dialects.gemini.chat_shapes import (
     Generated,
     LogprobsResult,
     Part,
-    Usage,
     is_thought,
     said,
     told,
@@ -58,7 +57,7 @@ def _joined(before: Generated, chunk: Generated) -> Generated:
     return msgspec.structs.replace(
         _updated(before, chunk),
         candidates=None if candidate is None else [candidate],
-        usage_metadata=_updated(before.usage_metadata or Usage(), chunk.usage_metadata or Usage()),
+        usage_metadata=_joined_usage(before.usage_metadata, chunk.usage_metadata),
     )
 
 
@@ -114,6 +113,12 @@ def _joined_logprobs(before: LogprobsResult, later: LogprobsResult) -> LogprobsR
         [*(before.chosen_candidates or []), *(later.chosen_candidates or [])],
         [*(before.top_candidates or []), *(later.top_candidates or [])],
     )
+
+
+def _joined_usage(before: object, later: object) -> dict[str, object]:
+    """Return the counts of both; where both have one, the later is right."""
+    one, other = (told if isinstance(told, dict) else {} for told in (before, later))
+    return one | {name: count for name, count in other.items() if count is not None}
 
 
 def _united(one: Sequence[T], other: Sequence[T]) -> list[T]:

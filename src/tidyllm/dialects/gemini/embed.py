@@ -17,6 +17,7 @@ from tidyllm.dialects.gemini.chat_shapes import Usage
 from tidyllm.dialects.gemini.names import bare, resource, url_path
 from tidyllm.dialects.gemini.parts import media_part
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken
+from tidyllm.dialects.usage import read_usage
 from tidyllm.dialects.vectors import packed
 
 _DIMENSIONS = Rule(field="outputDimensionality", low=128, high=3072)
@@ -32,7 +33,7 @@ class EmbeddingList(msgspec.Struct, frozen=True, rename="camel"):
     """The vectors of a request's texts, in their order."""
 
     embeddings: list[Embedding] | None = None
-    usage_metadata: Usage | None = None
+    usage_metadata: object = None
 
 
 class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +66,8 @@ class EmbedContents(msgspec.Struct, frozen=True, kw_only=True):
             vectors = fitting([packed(one.values or ()) for one in said.embeddings or []], texts=len(inputs))
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
-        return Embeddings(
-            vectors=vectors, count=len(inputs), tokens_in=(said.usage_metadata or Usage()).prompt_token_count
-        )
+        usage = read_usage(said.usage_metadata, Usage)
+        return Embeddings(vectors=vectors, count=len(inputs), tokens_in=usage.prompt_token_count)
 
 
 def _request(given: str | Media, *, model: str, params: Params) -> dict[str, object]:

@@ -15,6 +15,7 @@ from tidyllm.dialect import Site
 from tidyllm.dialects.events import JsonLines, PieceDecoder
 from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken, base64_of
+from tidyllm.dialects.usage import read_count
 
 STANDARD: Rules = {
     "temperature": Rule(field="options.temperature", low=0),
@@ -98,8 +99,8 @@ class OllamaChat(msgspec.Struct, frozen=True, kw_only=True):
             finish=said.done_reason or None,
             model=said.model or None,
             # A count of nothing is left out; spec/ollama 2.
-            tokens_in=said.prompt_eval_count or 0,
-            tokens_out=said.eval_count or 0,
+            tokens_in=read_count(said.prompt_eval_count or 0),
+            tokens_out=read_count(said.eval_count or 0),
             logprobs=tuple(one.read() for one in said.logprobs or ()),
         )
 
@@ -176,8 +177,8 @@ class _Answer(msgspec.Struct, frozen=True):
     done: bool = False
     done_reason: str | None = None
     model: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: object = None
+    eval_count: object = None
     logprobs: list[_Chance] | None = None
 
 

@@ -14,6 +14,7 @@ from tidyllm.dialect import Site
 from tidyllm.dialects.embedding import check_inputs, embedding_body, fitting
 from tidyllm.dialects.errors import decode, success
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken
+from tidyllm.dialects.usage import read_count
 from tidyllm.dialects.vectors import packed
 
 # Otherwise the end of a long text is cut off, and nobody is told.
@@ -54,12 +55,11 @@ class OllamaEmbed(msgspec.Struct, frozen=True, kw_only=True):
             vectors = fitting([packed(numbers) for numbers in said.embeddings], texts=len(inputs))
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
-        return Embeddings(
-            vectors=vectors, count=len(inputs), model=said.model or None, tokens_in=said.prompt_eval_count
-        )
+        tokens_in = read_count(said.prompt_eval_count)
+        return Embeddings(vectors=vectors, count=len(inputs), model=said.model or None, tokens_in=tokens_in)
 
 
 class _Answer(msgspec.Struct, frozen=True):
     embeddings: list[list[float]]
     model: str | None = None
-    prompt_eval_count: int | None = None
+    prompt_eval_count: object = None

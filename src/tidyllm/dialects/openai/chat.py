@@ -18,6 +18,7 @@ from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken, data_url, file_name
 from tidyllm.dialects.openai.chat_shapes import Choice, Completion, Usage
 from tidyllm.dialects.openai.chat_stream import ChunkDecoder
+from tidyllm.dialects.usage import read_usage
 
 STANDARD: Rules = {
     "temperature": Rule(field="temperature", low=0, high=2),
@@ -106,7 +107,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             if said.error is not None:
                 problem = f"The answer is an error: {read_problem(body).message or 'no message'}"
             raise BadAnswerError(problem, body=body)
-        choice, usage = said.choices[0], said.usage or Usage()
+        choice, usage = said.choices[0], read_usage(said.usage, Usage)
         if choice.error is not None:
             raise BadAnswerError(f"The answer is an error: {msgspec.json.encode(choice.error).decode()}", body=body)
         if choice.finish_reason == _FAILED:

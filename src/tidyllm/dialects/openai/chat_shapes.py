@@ -6,6 +6,7 @@ import msgspec
 
 from tidyllm.core.reply import Citation, Likely, TokenLikelihood
 from tidyllm.dialects.openai.shapes import InputDetails, OutputDetails
+from tidyllm.dialects.usage import Count
 
 
 class UrlCitation(msgspec.Struct, frozen=True):
@@ -134,13 +135,13 @@ class Choice(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens, and what they cost where that is told; spec/deepseek 4, spec/mistral 3, spec/openrouter 3."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
     prompt_token_details: InputDetails | None = None
-    num_cached_tokens: int | None = None
-    prompt_cache_hit_tokens: int | None = None
+    num_cached_tokens: Count | None = None
+    prompt_cache_hit_tokens: Count | None = None
     cost: object = None
     """An object of several sums at Perplexity's former API; spec/perplexity 4."""
 
@@ -163,7 +164,7 @@ class GroqExtras(msgspec.Struct, frozen=True):
     """What Groq adds; spec/groq 3 and 4."""
 
     id: str | None = None
-    usage: Usage | None = None
+    usage: object = None
     error: object = None
 
 
@@ -173,7 +174,7 @@ class Completion(msgspec.Struct, frozen=True):
     choices: list[Choice] | None = None
     id: str | None = None
     model: str | None = None
-    usage: Usage | None = None
+    usage: object = None
     error: object = None
     x_groq: GroqExtras | None = None
 

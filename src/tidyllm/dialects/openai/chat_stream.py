@@ -50,7 +50,7 @@ class Chunk(msgspec.Struct, frozen=True):
     choices: list[Delta] | None = None
     id: str | None = None
     model: str | None = None
-    usage: dict[str, object] | None = None
+    usage: object = None
     error: object = None
     message: object = None
     """Of an error that is not wrapped in `error`; spec/mistral 12, spec/vllm 6, spec/llamacpp 2."""

@@ -14,6 +14,7 @@ from tidyllm.dialect import Site
 from tidyllm.dialects.embedding import check_inputs, embedding_body, fitting
 from tidyllm.dialects.errors import decode, success
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken, data_url
+from tidyllm.dialects.usage import Count, read_usage
 from tidyllm.dialects.vectors import from_base64_floats, from_base64_int8, packed
 
 _BODY_BYTES_MAX = 256 * MIB
@@ -95,7 +96,10 @@ class EmbeddingsApi(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError as fault:
             raise BadAnswerError(f"{site.provider} answered with unusable vectors: {fault}.", body=body) from fault
         return Embeddings(
-            vectors=vectors, count=len(inputs), model=said.model or None, tokens_in=(said.usage or _Usage()).tokens()
+            vectors=vectors,
+            count=len(inputs),
+            model=said.model or None,
+            tokens_in=read_usage(said.usage, _Usage).tokens(),
         )
 
     def _mixed(self, inputs: Sequence[str | Media], *, model: str) -> Mixed | None:
@@ -127,8 +131,8 @@ class _Item(msgspec.Struct, frozen=True):
 class _Usage(msgspec.Struct, frozen=True):
     """Tokens; Voyage counts them in total alone; spec/voyage 2."""
 
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    total_tokens: Count | None = None
 
     def tokens(self) -> int | None:
         """Return how many tokens the texts had."""
@@ -138,7 +142,7 @@ class _Usage(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct, frozen=True):
     data: list[_Item]
     model: str | None = None
-    usage: _Usage | None = None
+    usage: object = None
 
 
 def _ordered(items: Sequence[_Item], *, count: int, read: Callable[[str], bytes]) -> bytes:

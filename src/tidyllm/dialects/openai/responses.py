@@ -17,6 +17,7 @@ from tidyllm.dialects.json_schema.form import SchemaForm, form_for
 from tidyllm.dialects.media import NO_MEDIA, MediaTaken, data_url, file_name
 from tidyllm.dialects.openai.responses_shapes import Output, ResponseObject, Usage, output_of
 from tidyllm.dialects.openai.responses_stream import EventDecoder
+from tidyllm.dialects.usage import read_usage
 
 STANDARD: Rules = {
     "temperature": Rule(field="temperature", low=0, high=2),
@@ -101,7 +102,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
             raise BadAnswerError(f"The response is {said.status or 'an error'}: {told}", body=body)
         if said.output is None:
             raise BadAnswerError("The response holds no answer (output is missing).", body=body)
-        finish, usage = _finish(said, output), said.usage or Usage()
+        finish, usage = _finish(said, output), read_usage(said.usage, Usage)
         return Reply(
             text=output.text(),
             refusal=output.refusal(),

@@ -8,6 +8,7 @@ import msgspec
 from tidyllm.core.reply import Citation, TokenLikelihood
 from tidyllm.dialects.openai.chat_shapes import TokenChance
 from tidyllm.dialects.openai.shapes import OutputDetails
+from tidyllm.dialects.usage import Count
 
 T = TypeVar("T")
 
@@ -88,8 +89,8 @@ class SearchItem(msgspec.Struct, frozen=True):
 class InputDetails(msgspec.Struct, frozen=True):
     """What the input tokens were, with the words of OpenAI and those of Perplexity."""
 
-    cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -101,8 +102,8 @@ class Cost(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens, and what they cost where that is told."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_tokens_details: InputDetails | None = None
     output_tokens_details: OutputDetails | None = None
     cost: Cost | None = None
@@ -135,7 +136,7 @@ class ResponseObject(msgspec.Struct, frozen=True):
     model: str | None = None
     status: str | None = None
     incomplete_details: Incomplete | None = None
-    usage: Usage | None = None
+    usage: object = None
     error: object = None
 
     def items(self, kind: str, shape: type[T]) -> list[T]:

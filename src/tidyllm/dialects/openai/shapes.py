@@ -3,6 +3,7 @@
 import msgspec
 
 from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
+from tidyllm.dialects.usage import Count, read_usage
 
 _SUCCESS = range(200, 300)
 
@@ -18,20 +19,20 @@ class Counts(msgspec.Struct, frozen=True):
 class InputDetails(msgspec.Struct, frozen=True):
     """What the input tokens were."""
 
-    cached_tokens: int | None = None
+    cached_tokens: Count | None = None
 
 
 class OutputDetails(msgspec.Struct, frozen=True):
     """What the output tokens were."""
 
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
     """The `usage` of a batch; absent from batches made before September 2025."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_tokens_details: InputDetails | None = None
     output_tokens_details: OutputDetails | None = None
 
@@ -86,7 +87,7 @@ class BatchObject(msgspec.Struct, frozen=True, kw_only=True):
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     request_counts: Counts | None = None
-    usage: Usage | None = None
+    usage: object = None
     errors: ProblemList | None = None
     metadata: dict[str, str] | None = None
 
@@ -114,7 +115,7 @@ class BatchObject(msgspec.Struct, frozen=True, kw_only=True):
             expired_at=self.expired_at,
             cancelling_at=self.cancelling_at,
             cancelled_at=self.cancelled_at,
-            usage=self.usage.read() if self.usage else None,
+            usage=read_usage(self.usage, Usage).read() if self.usage else None,
             problems=tuple(problem.read() for problem in problems),
             metadata=self.metadata or {},
         )
