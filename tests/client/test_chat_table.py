@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from tests.client.tables import ANSWER, of, rows, said
-from tidyllm import achat, chat, llm_message, local, openai, summary, using
+from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, summary, using
 from tidyllm.core.errors import (
     AuthError,
     MissingKeyError,
@@ -23,6 +24,10 @@ from tidyllm.core.errors import (
 )
 from tidyllm.core.wire import Request, Response
 from tidyllm.testing import Behavior, SimulatedModel, simulated_model
+from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.drive import Transport
+from tidyllm.transport.keys import Keys
+from tidyllm.transport.retry import RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -80,6 +85,23 @@ def test_whatever_happens_rows_come_back_aligned_each_with_its_own_end(caplog: p
         else:
             assert reply is None
     assert f"2,000 rows: {ends['ok']:,} ok, {ends['refused']} refused" in caplog.text
+
+
+def test_rows_that_failed_say_how_often_they_were_sent_and_for_how_long(model: SimulatedModel) -> None:
+    with simulated_model(Behavior(bad_request_rate=1)) as refusing:
+        refused = chat(rows(3), of(refusing), prompt="{text}")
+    assert refused["llm_attempts"].to_list() == [1] * 3
+    assert (refused["llm_seconds"] > 0).all()
+    with simulated_model(Behavior(broken_rate=1)) as broken:
+        assert (chat(rows(3), of(broken), prompt="{text}")["llm_attempts"] >= 1).to_list() == [True] * 3
+    model.hold()
+    quick = Transport(sender=BACKGROUND, keys=Keys("k"), retry=RetryPolicy(timeouts_max=3, delay_first_s=0.001))
+    with using(quick):
+        silent = chat(rows(3), of(model, timeout_s=0.05), prompt="{text}")
+    assert silent["llm_status"].to_list() == ["failed"] * 3
+    assert silent["llm_attempts"].to_list() == [3] * 3
+    assert (silent["llm_seconds"] > 0.04).all()
+    assert summary(silent)["retries"].to_list() == [6]
 
 
 def test_a_wrong_key_is_told_at_once_and_not_three_hundred_times() -> None:
@@ -179,6 +201,21 @@ def test_a_table_without_rows_comes_back_with_typed_columns(model: SimulatedMode
     assert model.witness.counts().received == 0
 
 
+def test_a_function_is_called_once_for_each_row_and_no_request_waits_for_it(model: SimulatedModel) -> None:
+    calls: list[tuple[object, str]] = []
+
+    def ask(row: Mapping[str, object]) -> LLMMessage:
+        calls.append((row["n"], threading.current_thread().name))
+        return llm_message(f"{row['text']}\n{row['n']}", system="s")
+
+    rated = chat(rows(50), of(model), prompt=ask, name="ratings")
+    assert said(rated) == [f"row {number}\n{number}" for number in range(50)]
+    assert calls == [(number, threading.current_thread().name) for number in range(50)]
+    calls.clear()
+    assert chat(rows(50), of(model), prompt=ask, dry_run=True).rows == 50
+    assert len(calls) == 50
+
+
 # Schemas
 
 
@@ -267,6 +304,31 @@ def test_an_invalid_answer_is_asked_for_once_more_and_both_are_counted() -> None
     assert [len(messages) for messages in sender.asked] == [1, 3]
 
 
+class Tiring(Echo):
+    """A model that fails where it is asked again."""
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        answer = await super().send(request, headers)
+        return Response(status=400, body=b'{"error": {"message": "Tired."}}') if len(self.asked[-1]) > 1 else answer
+
+
+def test_where_asking_again_fails_the_first_answer_is_kept_and_the_row_says_so() -> None:
+    with using(Tiring()):
+        table = pl.DataFrame({"text": [BAD, GOOD]})
+        rated = chat(table, local("m"), prompt="{text}", schema=Review, reask=True, name="ratings")
+        assert rated["llm_status"].to_list() == ["invalid", "ok"]
+        assert "sentiment" in str(rated["llm_error"][0])
+        assert "Asking again failed: " in str(rated["llm_error"][0])
+        assert "Tired." in str(rated["llm_error"][0])
+        assert rated["llm_tokens_in"].to_list() == [10, 10]
+        assert rated["llm_attempts"].to_list() == [2, 1]
+        (talk, other) = chat([BAD, GOOD], local("m"), schema=Review, reask=True)
+        assert (talk.reply(), other.reply()) == (BAD, GOOD)
+        with pytest.raises(PartlyFailedError, match=r"Asking again failed: .*Tired\.") as failed:
+            chat(BAD, local("m"), schema=Review, reask=True)
+    assert failed.value.results[0].reply() == BAD  # type: ignore[attr-defined]
+
+
 def test_a_schema_whose_field_is_called_like_another_column_is_refused() -> None:
     schema = {"type": "object", "properties": {"llm_status": {"type": "string"}}}
     with using(Echo()), pytest.raises(SettingError, match="'llm_status'"):
@@ -316,8 +378,15 @@ def test_a_run_ends_when_its_time_is_up() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rpm": 0}, "rpm= must be a number above 0, not 0"),
+        ({"rpm": 0}, "rpm= must be a number above 0"),
         ({"budget": float("nan")}, "budget= must be a number above 0"),
+        ({"max_concurrency": 10**400}, "max_concurrency= must be a number .* to 1,000,000,000,000"),
+        ({"max_concurrency": -(10**5000)}, "max_concurrency= must be a number above 0"),
+        ({"timeout": 10**400}, "An option has a value that it cannot have"),
+        ({"rpm": 1e300}, "rpm= must be a number"),
+        ({"tpm": 5e-324}, "tpm= must be a number"),
+        ({"budget": float("inf")}, "budget= must be a number"),
+        ({"prefix": "\ud800"}, "prefix= holds half a character"),
         ({"max_concurrency": "two"}, "Expected `int"),
         ({"on_error": "ignore"}, "Invalid enum value"),
         ({"speed": 1}, "no option 'speed' of a run"),

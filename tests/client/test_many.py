@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from tidyllm import achat, cancel_batch, chat, check_batch, fetch_batch, local, openai, using, wait_batch
 from tidyllm.client.run_journal import RunJournal
-from tidyllm.core.errors import JobError, JournalError, SettingError
+from tidyllm.core.errors import JobError, JobNotFoundError, JournalError, SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.provider import Model
 from tidyllm.testing import SimulatedModel, simulated_model
@@ -51,6 +51,19 @@ class Echo:
         usage = {"prompt_tokens": 10, "completion_tokens": 100}
         body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
         return Response(status=200, body=json.dumps(body).encode())
+
+
+class Breaking(Echo):
+    """A model whose sender is at its end after so many answers."""
+
+    def __init__(self, *, after: int) -> None:
+        self._left = after
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        self._left -= 1
+        if self._left < 0:
+            raise SettingError("The sender is gone.")
+        return await super().send(request, headers)
 
 
 def test_a_column_that_nothing_asks_for_may_hold_anything(model: SimulatedModel) -> None:
@@ -113,16 +126,8 @@ def test_a_run_is_not_taken_for_a_batch(model: SimulatedModel, verb: Callable[[s
 
 
 def test_what_came_before_a_run_broke_off_is_in_the_exception(model: SimulatedModel, home: Path) -> None:
-    seen: set[object] = set()
-
-    def ask(row: Mapping[str, object]) -> str:
-        if row["n"] == 200 and 200 in seen:
-            raise OSError("gone")  # All rows are looked at before, and all was well.
-        seen.add(row["n"])
-        return str(row["text"])
-
-    with pytest.raises(SettingError, match="row 201") as stopped:
-        chat(rows(201), of(model), prompt=ask, max_concurrency=1)
+    with using(Breaking(after=200)), pytest.raises(SettingError, match="gone") as stopped:
+        chat(rows(201), local("m"), prompt="{text}", max_concurrency=1)
     assert (stopped.value.results["llm_status"] == "ok").sum() >= 199  # type: ignore[attr-defined]
     chat(rows(3), of(model), prompt="{text}", name="ratings")
     for path in (home / "ratings" / "answers").iterdir():
@@ -132,6 +137,20 @@ def test_what_came_before_a_run_broke_off_is_in_the_exception(model: SimulatedMo
     with pytest.raises(JournalError) as unkept:
         asyncio.run(achat(rows(3), of(model), prompt="{text}", name="ratings"))
     assert unkept.value.results.height == 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "verb", [check_batch, fetch_batch, lambda name: chat(rows(3), local("m"), prompt="{text}", name=name)]
+)
+def test_a_home_that_cannot_be_one_is_told_with_what_to_do(
+    home: Path, monkeypatch: pytest.MonkeyPatch, verb: Callable[[str], object]
+) -> None:
+    home.write_text("no folder")
+    for place in (home, home / "below", Path("/proc/nowhere"), home.parent / ("long" * 100)):
+        monkeypatch.setenv("TIDYLLM_HOME", str(place))
+        with pytest.raises(JobError, match="ratings") as refused:
+            verb("ratings")
+        assert "TIDYLLM_HOME" in str(refused.value) or isinstance(refused.value, JobNotFoundError)
 
 
 def test_a_budget_holds_where_rows_are_asked_twice() -> None:

@@ -20,7 +20,14 @@ from tidyllm.client.schemas import schema_of
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.crossing import Listener, left_behind
-from tidyllm.core.errors import BadAnswerError, InvalidAnswerError, SettingError
+from tidyllm.core.errors import (
+    ApiError,
+    BadAnswerError,
+    InvalidAnswerError,
+    PartlyFailedError,
+    SettingError,
+    TransportError,
+)
 from tidyllm.core.message import AssistantTurn, Conversation, UserTurn
 from tidyllm.core.reply import Reply
 from tidyllm.core.schema import Schema
@@ -434,9 +441,12 @@ def _answered(talk: C, asked: Asked, *, how: Asker, reask: bool) -> Call[C]:
     fault = _misfit(turn) if reask else None
     if fault is None:
         return talk
-    talk = msgspec.structs.replace(talk, turns=(*talk.turns, UserTurn(f"{fault} {_AGAIN}")))
-    turn = AssistantTurn((yield from how(asked, talk)), asked.schema)
-    return msgspec.structs.replace(talk, turns=(*talk.turns, turn))
+    told = msgspec.structs.replace(talk, turns=(*talk.turns, UserTurn(f"{fault} {_AGAIN}")))
+    try:
+        reply = yield from how(asked, told)
+    except (ApiError, TransportError, BadAnswerError) as failure:
+        raise PartlyFailedError(f"{fault} Asking again failed: {failure}", results=(talk, failure)) from failure
+    return msgspec.structs.replace(told, turns=(*told.turns, AssistantTurn(reply, asked.schema)))
 
 
 def _misfit(turn: AssistantTurn) -> InvalidAnswerError | None:

@@ -65,8 +65,8 @@ class Columns:
             bounded(reply.tokens_in),
             bounded(reply.tokens_out),
             reply.cost,
-            reply.seconds,
-            reply.attempts,
+            answer.seconds if reply.seconds is None else reply.seconds,
+            answer.attempts if reply.attempts is None else reply.attempts,
             reply.id or answer.request_id,
         )
 

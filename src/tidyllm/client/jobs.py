@@ -11,7 +11,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -93,7 +93,8 @@ class JobFolder:
     @property
     def exists(self) -> bool:
         """Whether a job was ever begun here."""
-        return self._record.is_file()
+        with self.usable():
+            return self._record.is_file()
 
     @property
     def _record(self) -> Path:
@@ -102,17 +103,19 @@ class JobFolder:
     def raw(self, batch_id: str) -> Path:
         """Return the folder of a batch's result files, which is made if need be."""
         folder = self.path / "raw" / file_name(batch_id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.usable():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
     def read(self) -> JobRecord:
         """Return what is known of the job. Raises JobNotFoundError, or JobError for a file that cannot be read."""
-        try:
-            data = self._record.read_bytes()
-        except FileNotFoundError as fault:
-            place = f"There is no job {self.name!r} in {self.path.parent}."
-            hint = "For a batch that was sent from elsewhere, give its id and provider=."
-            raise JobNotFoundError(f"{place} {hint}", name=self.name) from fault
+        with self.usable():
+            try:
+                data = self._record.read_bytes()
+            except FileNotFoundError as fault:
+                place = f"There is no job {self.name!r} in {self.path.parent}."
+                hint = "For a batch that was sent from elsewhere, give its id and provider=."
+                raise JobNotFoundError(f"{place} {hint}", name=self.name) from fault
         try:
             record = msgspec.json.decode(data, type=JobRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
@@ -123,19 +126,34 @@ class JobFolder:
 
     def write(self, record: JobRecord) -> None:
         """Save what is known of the job, durably."""
-        write_durably(self._record, [msgspec.json.format(msgspec.json.encode(record), indent=1), b"\n"])
+        with self.usable():
+            write_durably(self._record, [msgspec.json.format(msgspec.json.encode(record), indent=1), b"\n"])
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """Raise JobError, which says what to do, where the block meets a folder that cannot be used."""
+        try:
+            yield
+        except OSError as fault:
+            raise JobError(
+                f"The folder {self.path} of the job {self.name!r} cannot be used: {fault}. Jobs live in the folder "
+                f"that {_HOME_ENV} names, or in {_HOME} where the program runs: it must be one that can be written to.",
+                name=self.name,
+            ) from fault
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep everybody else from changing the job while the block runs; the folder is made if need be.
 
         Raises JobLockedError while somebody is at it: another process, or an interrupted call of this one whose
-        request is still under way.
+        request is still under way; and JobError where the folder cannot be used.
         """
-        for folder in (self.path.parent, self.path):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            sync_folder(folder.parent)
-        with exclusive(self.path / ".lock") as mine:
+        with ExitStack() as stack:
+            with self.usable():
+                for folder in (self.path.parent, self.path):
+                    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    sync_folder(folder.parent)
+                mine = stack.enter_context(exclusive(self.path / ".lock"))
             if not mine:
                 raise JobLockedError(
                     f"The job {self.name!r} is still being worked on, perhaps by an earlier call of this program; "

@@ -15,10 +15,11 @@ from tidyllm.client.disk import replacing
 from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key, refuse_change
 from tidyllm.client.media import MediaColumns
 from tidyllm.client.progress import run_bar
-from tidyllm.client.rows import Prompt, asker, row_ids
+from tidyllm.client.rows import Attaching, Prompt, asker, attached, row_ids
 from tidyllm.client.run import Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
+from tidyllm.client.spool import Spool
 from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
@@ -93,8 +94,9 @@ def rows_of(
     if settings.media is not None:
         check, kept = partial(chat_of(model).media.check, model=name_of(model)), settings.name is not None
         found = MediaColumns(settings.media, columns=table.columns, check=check, kept=kept)
-    ask = asker(prompt, system, columns=table.columns, media=None if found is None else found.read)
-    look = ask if found is None else asker(prompt, system, columns=table.columns, media=found.look)
+    ask = asker(prompt, system, columns=table.columns)
+    # What a function makes is kept: it may be slow, and no request is to wait for it, nor is it to be asked twice.
+    said = Spool(ask(table.rows())).each if callable(prompt) else lambda: ask(table.rows())
     parts: dict[str, object] = {
         "prompt": prompt if isinstance(prompt, str) else None,
         "system": system,
@@ -102,8 +104,17 @@ def rows_of(
         "columns": table.columns,
         "data": None if settings.name is None else table.digest(),
     }
-    talks = Talks(table.height, lambda: ask(table.rows()), lambda: look(table.rows()))
+    each = look = said
+    if found is not None:
+        each, look = (partial(_with_media, said, table, media=media) for media in (found.read, found.look))
+    talks = Talks(table.height, each, look)
     return _asking(model, settings, talks=talks, schema=schema, parts=parts, table=table)
+
+
+def _with_media(
+    said: Callable[[], Iterable[Conversation]], table: "Table", *, media: Attaching
+) -> Iterator[Conversation]:
+    return attached(said(), table.rows(), media=media)
 
 
 def talks_of(talks: Sequence[Conversation], model: Model, *, schema: Schema | None, settings: RunSettings) -> Asking:
@@ -153,6 +164,8 @@ class Many:
         self._asking = asking
         self._transport = transport
         self._journal: RunJournal | None = None
+        self._had = 0
+        """How many were answered by earlier runs."""
         self.run = Run(asking.model, answer=answer, transport=transport, settings=asking.settings, sink=sink)
 
     def go(self) -> None:
@@ -185,17 +198,9 @@ class Many:
             stack.enter_context(seldom_collecting())
             missing = self._missing()
             show = stack.enter_context(run_bar(name or repr(self._asking.model)))
-            if self._journal is None or not any(missing):
-                yield self._questions(missing), show
-                return
-            self._journal.begin()
-            self.run.journal = self._journal
+            if any(missing):
+                self.run.journal = self._journal
             yield self._questions(missing), show
-            # Not after a failure: what is still to come is kept as well, as long as this process lives.
-            if self.run.broken_off:
-                self._journal.sync()
-            else:
-                self._journal.close()
 
     def _missing(self) -> bytearray:
         """Return which questions are to be asked; the answers that earlier runs have had are taken."""
@@ -203,6 +208,7 @@ class Many:
         for number, answer in () if self._journal is None else self._journal.earlier():
             if number < len(missing) and missing[number]:
                 missing[number] = False
+                self._had += 1
                 self.run.had(number, answer)
         return missing
 
@@ -215,7 +221,9 @@ class Many:
         told = self.run.told
         level = logging.INFO if told.outcomes[Outcome.OK] == self._asking.height else logging.WARNING
         name = self._asking.settings.name or repr(self._asking.model)
-        _LOG.log(level, "%s: %s.%s", name, in_one_line(told), f" {self.run.stopped}" if self.run.stopped else "")
+        earlier = f" Earlier runs had answered {self._had:,} of them." if self._had else ""
+        stopped = f" {self.run.stopped}" if self.run.stopped else ""
+        _LOG.log(level, "%s: %s.%s%s", name, in_one_line(told), earlier, stopped)
 
     def _how_to_go_on(self) -> str:
         said = f"Stopped: {in_one_line(self.run.told)}."
@@ -264,7 +272,7 @@ def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:
             name=folder.name,
         )
     if asking.table is not None:
-        with replacing(folder.rows) as part:
+        with folder.usable(), replacing(folder.rows) as part:
             asking.table.save(part, row_ids(asking.height))
     record = JobRecord(
         name=folder.name,

@@ -65,13 +65,13 @@ def row_ids(count: int) -> list[str]:
 
 
 def asker(
-    prompt: Prompt, system: str | None, *, columns: Sequence[str], media: Attaching | None = None
+    prompt: Prompt, system: str | None, *, columns: Sequence[str]
 ) -> Callable[[Iterable[Mapping[str, object]]], Iterator[Conversation]]:
     """Return a function from rows to the conversations that they open.
 
-    `prompt` and `system` are templates over the columns; `prompt` may be a function of a row as well. `media` says
-    which images and files go with a row. Raises SettingError where one of them is wrong, and where there is no prompt
-    although the rows did not come as a plain list of texts.
+    `prompt` and `system` are templates over the columns; `prompt` may be a function of a row as well. Raises
+    SettingError where one of them is wrong, and where there is no prompt although the rows did not come as a plain list
+    of texts.
     """
     if prompt is None:
         if list(columns) != [LIST_COLUMN]:
@@ -86,14 +86,24 @@ def asker(
             talk = said(row, number)
             if before is not None:
                 talk = msgspec.structs.replace(talk, system=before.fill(row, number=number))
-            if media is not None and (added := media(row, number)):
-                last = talk.turns[-1]
-                assert isinstance(last, UserTurn)  # noqa: S101 - every prompt ends with the user's turn
-                turn = msgspec.structs.replace(last, media=(*last.media, *added))
-                talk = msgspec.structs.replace(talk, turns=(*talk.turns[:-1], turn))
             yield talk
 
     return ask
+
+
+def attached(
+    talks: Iterable[Conversation], rows: Iterable[Mapping[str, object]], *, media: Attaching
+) -> Iterator[Conversation]:
+    """Yield what rows ask, with the images and files that go with each."""
+    for number, (talk, row) in enumerate(zip(talks, rows, strict=True), 1):
+        added = media(row, number)
+        if not added:
+            yield talk
+            continue
+        last = talk.turns[-1]
+        assert isinstance(last, UserTurn)  # noqa: S101 - every prompt ends with the user's turn
+        turn = msgspec.structs.replace(last, media=(*last.media, *added))
+        yield msgspec.structs.replace(talk, turns=(*talk.turns[:-1], turn))
 
 
 def _by_template(prompt: str, *, columns: Sequence[str]) -> Callable[[Mapping[str, object], int], Conversation]:

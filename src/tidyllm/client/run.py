@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -24,11 +24,12 @@ from tidyllm.core.errors import (
     BadAnswerError,
     InvalidAnswerError,
     NotFoundError,
+    PartlyFailedError,
     PermissionDeniedError,
     QuotaError,
     TransportError,
 )
-from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.message import AssistantTurn, Conversation, Turn
 from tidyllm.core.reply import Answer, Outcome, Reply
 from tidyllm.core.wire import Call, Request
 from tidyllm.provider import Model
@@ -103,8 +104,9 @@ class Run:
         self._denied = 0
         self.stopped: str | None = None
         """Why the rest is not asked; null while it is."""
-        self.broken_off = False
-        """Whether requests were under way when its time was up: their answers may still come."""
+        self._asking = True
+        self._under_way = 0
+        """How many rows are on their way; where answers are kept, some may be when the run is over."""
 
     @property
     def told(self) -> Told:
@@ -127,18 +129,25 @@ class Run:
         """
         self._total, self._show = total, show
         with contextlib.ExitStack() as stack:
-            committing = None if self.journal is None else asyncio.create_task(self.journal.commit())
             try:
+                if self.journal is not None:
+                    await self.journal.begin()
                 async with asyncio.timeout(self._settings.timeout):
                     await adrive_many(self._begin(questions, stack), self._transport, ended=self._ended)
             except TimeoutError:
-                self.broken_off = True
                 self.stopped = f"The run's time of {self._settings.timeout:g} s was up."
             finally:
-                if committing is not None:
-                    committing.cancel()
+                self._asking = False
+                self._let_go()
                 if self._show is not None:
                     self._show(self.told)
+        if self.journal is not None:
+            await (self.journal.synced() if self._under_way else self.journal.closed())
+
+    def _let_go(self) -> None:
+        """Let the journal be closed once no answer can come any more, be the run long over."""
+        if self.journal is not None and not self._asking and not self._under_way:
+            self.journal.end()
 
     async def _begin(self, questions: Iterable[Question], stack: contextlib.ExitStack) -> AsyncIterator[Begun[Answer]]:
         for number, talk in questions:
@@ -147,49 +156,73 @@ class Run:
             if self.stopped is not None:
                 return
             call = self._row(number, talk)
-            first = next(call)
-            assert isinstance(first, Request)  # noqa: S101 - no dialect begins with a pause
-            if self._gate is None:
-                self._gate = gate_of(first, self._transport)
-                if self._gate is not None:
-                    stack.enter_context(self._gate.keeping(self._settings.ceilings, self._transport.clock))
-            if self._follows(number, first):
+            try:
+                first = next(call)
+                assert isinstance(first, Request)  # noqa: S101 - no dialect begins with a pause
+                goes = await self._goes(number, first, stack=stack)
+            except BaseException:
                 call.close()
-                continue
-            if self._budget is not None and not await self._budget.reserve(number, first):
-                self.stopped = f"The budget of {self._settings.budget:g} US dollars would have been passed."
+                raise
+            if goes:
+                yield Begun(number, call, first)
+            else:
                 call.close()
-                return
-            await self._room.take(number, len(first.body) if isinstance(first.body, bytes) else 0)
-            self._sent_bytes[number] = body_bytes(first)
-            yield Begun(number, call, first)
+
+    async def _goes(self, number: int, first: Request, *, stack: contextlib.ExitStack) -> bool:
+        """Return whether a row is to be asked, once it can be paid for."""
+        if self._gate is None:
+            self._gate = gate_of(first, self._transport)
+            if self._gate is not None:
+                stack.enter_context(self._gate.keeping(self._settings.ceilings, self._transport.clock))
+        if self._follows(number, first):
+            return False
+        if self._budget is not None and not await self._budget.reserve(number, first):
+            self.stopped = f"The budget of {self._settings.budget:g} US dollars would have been passed."
+            return False
+        await self._room.take(number, len(first.body) if isinstance(first.body, bytes) else 0)
+        self._sent_bytes[number] = body_bytes(first)
+        return True
 
     def _row(self, number: int, talk: Conversation) -> Call[Answer]:
         """Have one row answered. What it becomes is kept in here, where it arrives even if nobody waits any more."""
+        self._under_way += 1
+        try:
+            answer = yield from self._answered(number, talk)
+            if self.journal is not None:
+                self.journal.keep(number, answer)
+            return answer
+        finally:
+            self._under_way -= 1
+            self._let_go()
+
+    def _answered(self, number: int, talk: Conversation) -> Call[Answer]:
         row_id = f"row-{number + 1}"
         try:
             talked = yield from self._answer(talk)
+        except PartlyFailedError as fault:
+            first = fault.results[0]
+            assert isinstance(first, Conversation)  # noqa: S101 - it has the answer that did not fit
+            talked, answer = first, _answer(row_id, first.turns[len(talk.turns) :], failed=fault)
         except BadAnswerError as fault:
             self._failed(number, fault)
-            raw = Reply(body=fault.body)
-            answer = Answer(custom_id=row_id, outcome=Outcome.INVALID, error=str(fault), reply=raw)
+            raw = Reply(body=fault.body, seconds=fault.seconds, attempts=fault.attempts)
+            return Answer(custom_id=row_id, outcome=Outcome.INVALID, error=str(fault), reply=raw)
         except (ApiError, TransportError) as fault:
             if isinstance(fault, _HOPELESS):
                 self._give_up(fault)
             self._failed(number, fault)
-            answer = Answer(
+            return Answer(
                 custom_id=row_id,
                 outcome=Outcome.FAILED,
                 error=str(fault),
                 request_id=getattr(fault, "request_id", None),
+                seconds=fault.seconds,
+                attempts=fault.attempts,
             )
         else:
-            if self.talks is not None:
-                self.talks[number] = talked
-            turns = [turn for turn in talked.turns[len(talk.turns) :] if isinstance(turn, AssistantTurn)]
-            answer = _answer(row_id, turns)
-        if self.journal is not None:
-            self.journal.keep(number, answer)
+            answer = _answer(row_id, talked.turns[len(talk.turns) :])
+        if self.talks is not None:
+            self.talks[number] = talked
         return answer
 
     def _failed(self, number: int, fault: Exception) -> None:
@@ -272,15 +305,19 @@ class Run:
                 self._dollars = (self._dollars or 0.0) + reply.cost
 
 
-def _answer(row_id: str, turns: list[AssistantTurn]) -> Answer:
-    """Return how a row ended that was answered, in one turn or in several."""
-    reply = priced(_summed([turn.reply for turn in turns]))
+def _answer(row_id: str, turns: Sequence[Turn], *, failed: PartlyFailedError | None = None) -> Answer:
+    """Return how a row ended that was answered, in one turn or in several; `failed` says that the last try failed."""
+    answered = [turn for turn in turns if isinstance(turn, AssistantTurn)]
+    reply = priced(_summed([turn.reply for turn in answered]))
     outcome, error = reply.outcome, reply.refusal
-    if turns[-1].schema is not None and outcome is Outcome.OK:
+    if answered[-1].schema is not None and outcome is Outcome.OK:
         try:
-            turns[-1].data()
+            answered[-1].data()
         except InvalidAnswerError as fault:
             outcome, error = Outcome.INVALID, str(fault)
+    if failed is not None:
+        error, attempts = str(failed), getattr(failed.__cause__, "attempts", None)
+        reply = msgspec.structs.replace(reply, attempts=(reply.attempts or 0) + (attempts or 0))
     return Answer(custom_id=row_id, outcome=outcome, error=error, reply=reply)
 
 

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Iterator
@@ -45,6 +46,9 @@ class RunJournal:
         self._epoch = self._number + 1
         self._journal = DiskJournal(self._next_place, disk=LocalDisk())
         self._dirty = asyncio.Event()
+        self._last = asyncio.Event()
+        """Set once nothing more comes."""
+        self._committing: asyncio.Task[None] | None = None
         self._flushing = False
         """Whether what was taken is about to be written."""
 
@@ -59,9 +63,11 @@ class RunJournal:
                     if place.kind is Kind.ANSWERED:
                         yield number, _read(reader.read(place))
 
-    def begin(self) -> None:
-        """Make this run's file, durably. Raises JournalError."""
-        self._journal.sync()
+    async def begin(self) -> None:
+        """Make this run's file, durably; from now on until `end` it is kept so. Raises JournalError."""
+        making = asyncio.ensure_future(self._sync())
+        self._committing = asyncio.create_task(self._commit(making))
+        await asyncio.shield(making)
 
     def keep(self, number: int, answer: Answer) -> None:
         """Have an answer written with the others of this turn of the loop, so that it survives this process.
@@ -84,25 +90,40 @@ class RunJournal:
         """Whether answers can be kept."""
         return self._journal.writable
 
-    async def commit(self) -> None:
-        """Make what is written durable, again and again, until cancelled."""
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            try:
-                await asyncio.to_thread(self._journal.sync)
-            except JournalError as error:
-                _LOG.warning("%s Answers wait in memory, and nothing more is asked.", error)
-            await asyncio.sleep(SYNC_EVERY_S)
+    def end(self) -> None:
+        """Take word that nothing more comes: the file is closed once all is durable."""
+        self._last.set()
+        self._dirty.set()
 
-    def sync(self) -> None:
-        """Make durable what was kept until now. Raises JournalError where that cannot be."""
-        self._journal.sync()
+    async def synced(self) -> None:
+        """Wait until what was kept so far is durable. Raises JournalError where that cannot be."""
+        await self._sync()
 
-    def close(self) -> None:
-        """Make all durable, and let go of the file. Raises JournalError where that cannot be."""
+    async def closed(self) -> None:
+        """Wait until all is durable and the file closed. Raises JournalError where that cannot be."""
+        if self._committing is not None:
+            await asyncio.shield(self._committing)
+
+    async def _sync(self) -> None:
         try:
+            await asyncio.to_thread(self._journal.sync)
+        except RuntimeError:  # The interpreter is ending and lends no more threads; nobody is kept waiting any more.
             self._journal.sync()
+
+    async def _commit(self, making: asyncio.Future[None]) -> None:
+        """Make what is written durable, again and again, until nothing more comes; then let go of the file."""
+        try:
+            await making
+            while not self._last.is_set():
+                await self._dirty.wait()
+                self._dirty.clear()
+                try:
+                    await self._sync()
+                except JournalError as error:
+                    _LOG.warning("%s Answers wait in memory, and nothing more is asked.", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._last.wait(), SYNC_EVERY_S)
+            await self._sync()
         finally:
             self._journal.close()
 

@@ -7,7 +7,11 @@ from typing import Literal, TypedDict
 import msgspec
 
 from tidyllm.core.errors import SettingError
+from tidyllm.core.text import sendable
 from tidyllm.transport.pace import Ceilings
+
+LEAST, MOST = 1e-9, 10**12
+"""Of every option that is a number: what is beyond can only be a mistake, and some of it no clock can count."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -69,8 +73,12 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
         settings = msgspec.convert({**given, "reask": reask}, RunSettings)
     except msgspec.ValidationError as fault:
         raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    except OverflowError as fault:
+        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
     for name in ("max_concurrency", "rpm", "tpm", "budget", "timeout"):
         value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            raise SettingError(f"{name}= must be a number above 0, not {value!r}.")
+        if value is not None and not LEAST <= value <= MOST:
+            # The value itself may have more digits than Python writes.
+            raise SettingError(f"{name}= must be a number above 0, from {LEAST:g} to {MOST:,}.")
+    sendable(settings.prefix, called="prefix=")
     return settings

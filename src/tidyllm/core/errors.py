@@ -57,7 +57,13 @@ class MissingKeyError(SettingError):
 
 
 class TransportError(TidyllmError):
-    """No complete answer arrived. `url` is where the request went."""
+    """No complete answer arrived. `url` is where the request went.
+
+    `attempts` is how often it was tried, and `seconds` how long the last attempt took.
+    """
+
+    attempts: int = 1
+    seconds: float | None = None
 
     def __init__(self, message: str, *, url: str) -> None:
         super().__init__(message)
@@ -92,8 +98,12 @@ class ApiError(TidyllmError):
     """The API answered with an error.
 
     `status` is the HTTP status; `code`, `param` and `request_id` are the API's own words; `provider` is the
-    provider's name; `retry_after_s` is how long the API asked to wait; `body` is the answer's body, raw.
+    provider's name; `retry_after_s` is how long the API asked to wait; `body` is the answer's body, raw; `attempts` is
+    how often the request was sent, and `seconds` how long the last answer took.
     """
+
+    attempts: int = 1
+    seconds: float | None = None
 
     def __init__(  # noqa: PLR0913 - facts, one keyword each
         self,
@@ -150,7 +160,13 @@ class ServerError(ApiError):
 
 
 class BadAnswerError(TidyllmError):
-    """The API answered with success, but not with what its documentation says. `body` is the raw answer."""
+    """The API answered with success, but not with what its documentation says. `body` is the raw answer.
+
+    `attempts` and `seconds` are as in `ApiError`, where a request has just met it.
+    """
+
+    attempts: int | None = None
+    seconds: float | None = None
 
     def __init__(self, message: str, *, body: bytes) -> None:
         super().__init__(message)

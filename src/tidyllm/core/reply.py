@@ -144,3 +144,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, for a person."""
     request_id: str | None = None
     """What to name when asking the provider about it."""
+    seconds: float | None = None
+    """How long the last attempt took of what failed; an answer's are in `reply`."""
+    attempts: int | None = None
+    """How often it was sent, likewise."""

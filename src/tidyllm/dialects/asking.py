@@ -60,7 +60,7 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
     if not decoder.whole:
         decoder.feed(_LINE_ENDS)
     if not decoder.whole and not text and _is_page(response):
-        raise _unusable("A web page came in place of a stream.", body, asked=asked)
+        raise _unusable("A web page came in place of a stream.", response, asked=asked)
     if not decoder.whole:
         raise StreamCutError(
             f"{asked.site.provider} ended the stream before the answer was at its end.", url=request.url, text=text
@@ -100,13 +100,16 @@ def _read(body: bytes, response: Response, *, asked: Asked) -> Reply:
     try:
         reply = asked.dialect.read(body)
     except BadAnswerError as fault:
-        raise _unusable(str(fault), body, asked=asked) from fault
+        raise _unusable(str(fault), response, asked=asked) from fault
     return _completed(reply, response, asked=asked)
 
 
-def _unusable(fault: str, body: bytes, *, asked: Asked) -> BadAnswerError:
-    who, begins = f"{asked.site.provider} at {asked.site.base_url}", body[:SHOWN_CHARACTERS].decode(errors="replace")
-    return BadAnswerError(f"{who} gave an answer that cannot be used. {fault} It begins: {begins}", body=body)
+def _unusable(fault: str, response: Response, *, asked: Asked) -> BadAnswerError:
+    who, body = f"{asked.site.provider} at {asked.site.base_url}", response.body
+    begins = body[:SHOWN_CHARACTERS].decode(errors="replace")
+    error = BadAnswerError(f"{who} gave an answer that cannot be used. {fault} It begins: {begins}", body=body)
+    error.attempts, error.seconds = response.attempts, response.seconds
+    return error
 
 
 def _completed(reply: Reply, response: Response, *, asked: Asked) -> Reply:

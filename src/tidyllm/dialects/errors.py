@@ -54,7 +54,7 @@ def api_error(problem: Problem, response: Response, *, site: Site) -> ApiError:
         place = response.headers.get("location", "nowhere")
         message += f" It points to {place}, and redirects are not followed: give the right base_url=."
     asked_s = retry_after_s(response.headers)
-    return kind(
+    error = kind(
         message,
         status=response.status,
         provider=site.provider,
@@ -64,6 +64,8 @@ def api_error(problem: Problem, response: Response, *, site: Site) -> ApiError:
         retry_after_s=problem.retry_after_s if asked_s is None else asked_s,
         body=response.body,
     )
+    error.attempts, error.seconds = response.attempts, response.seconds
+    return error
 
 
 def decode(body: bytes, shape: type[T], *, site: Site) -> T:

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from random import random
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -77,53 +76,79 @@ async def adrive(call: Call[T], transport: Transport) -> T:
     task is cancelled, the request under way is sent to its end and the call is given the answer, to save it; whatever
     it asks for after that is not done. Where the key is missing, `MissingKeyError` is raised and nothing is sent.
     """
-    return await adrive_from(call, transport, first=None, gate=None)
+    return await Course(call, transport).run()
 
 
-async def adrive_from(call: Call[T], transport: Transport, *, first: Request | None, gate: Gate | None) -> T:
-    """Do what `adrive` does, of a call whose first request was taken already, and let in by its gate if it has one."""
-    course = _Course(call, transport, entered=gate)
-    try:
-        wanted = next(call) if first is None else first
-        while True:
-            if isinstance(wanted, Sleep):
-                await transport.clock.sleep(wanted.seconds)
-                wanted = call.send(SLEPT)
-            else:
-                wanted = _resume(call, await course.exchange(wanted))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        course.end()
-
-
-class _Course:
+class Course(Generic[T]):
     """One call on its way; knows whether the call is still needed when the driver leaves it."""
 
-    def __init__(self, call: Call[T], transport: Transport, *, entered: Gate | None) -> None:
+    def __init__(
+        self,
+        call: Call[T],
+        transport: Transport,
+        *,
+        first: Request | None = None,
+        entered: Gate | None = None,
+        held: bool = False,
+    ) -> None:
         self._call = call
         self._transport = transport
+        self._first = first
+        """What the call was heard to ask for already."""
         self._entered = entered
         """The gate that has let the next request in already."""
-        self._left_behind = False
+        self._held = held
+        """Whether its task is not cancelled while a request is under way, but told by `leave`."""
+        self._started = False
+        self._sending = False
+        self.left_behind = False
+        """Whether nobody waits for it any more, but the call still gets the answer that is under way."""
         self._shown = False
         """Whether pieces of an answer were passed on, so that there can be no second try."""
         self._decoder: Decoder | None = None
         """What reads the streamed answer of this attempt."""
 
-    def end(self) -> None:
-        if not self._left_behind:
-            self._call.close()
+    async def run(self) -> T:
+        """Return the call's result; raise what it raises."""
+        self._started = True
+        call = self._call
+        try:
+            wanted = next(call) if self._first is None else self._first
+            while True:
+                if isinstance(wanted, Sleep):
+                    await self._transport.clock.sleep(wanted.seconds)
+                    wanted = call.send(SLEPT)
+                else:
+                    wanted = _resume(call, await self._exchange(wanted))
+                if self.left_behind:
+                    raise asyncio.CancelledError
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            if self._held or not self.left_behind:
+                call.close()
 
-    async def exchange(self, request: Request) -> Response | TransportError:
+    def leave(self) -> bool:
+        """Want no more of a call whose task is held, and return whether its task is to be cancelled.
+
+        It is not where a request is under way whose answer the call may save.
+        """
+        if not self._started:
+            self._call.close()
+            if self._entered is not None:
+                self._entered.leave(None, self._transport.clock)
+        self.left_behind = self._sending and not self._transport.lets_go
+        return not self.left_behind
+
+    async def _exchange(self, request: Request) -> Response | TransportError:
         """Return the answer to keep: the first one, or the one after as many attempts as are allowed."""
         transport = self._transport
         attempt = 1
         while True:
             outcome = await self._attempt(request, await self._gate(request))
-            if attempt > 1 and isinstance(outcome, Response):
-                outcome = msgspec.structs.replace(outcome, attempts=attempt)
+            if attempt > 1:
+                outcome = _after(outcome, attempts=attempt)
             if not self._may_repeat or not should_retry(request, outcome, told=self._problem):
                 return outcome
             wait_s = delay_s(
@@ -138,7 +163,7 @@ class _Course:
     @property
     def _may_repeat(self) -> bool:
         watcher = self._transport.watcher
-        return not self._shown and (watcher is None or watcher.wanted)
+        return not self._shown and not self.left_behind and (watcher is None or watcher.wanted)
 
     @property
     def _problem(self) -> bytes | None:
@@ -163,19 +188,35 @@ class _Course:
         if request.decoder is not None:
             self._decoder = request.decoder()
             request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))
-        sending = asyncio.ensure_future(self._transport.sender.send(request, headers))
-        if gate is not None:
-            sending.add_done_callback(partial(_leave, gate=gate, clock=transport.clock))
+        answering = self._answer(request, headers, gate=gate)
+        began = transport.clock.monotonic()
         try:
-            return await asyncio.shield(sending)
+            if self._held or transport.lets_go:
+                return await answering
+            return await self._unbroken(asyncio.ensure_future(answering))
         except TransportError as error:
+            error.seconds = transport.clock.monotonic() - began
             return error
+
+    async def _answer(self, request: Request, headers: tuple[tuple[str, str], ...], *, gate: Gate | None) -> Response:
+        """Return the answer of one request, and leave its gate."""
+        answer: Response | None = None
+        self._sending = True
+        try:
+            answer = await self._transport.sender.send(request, headers)
+        finally:
+            self._sending = False
+            if gate is not None:
+                gate.leave(answer, self._transport.clock, seconds=0.0 if answer is None else answer.seconds)
+        return answer
+
+    async def _unbroken(self, answering: asyncio.Task[Response]) -> Response:
+        """Return the answer; if this is cancelled, the call gets it all the same."""
+        try:
+            return await asyncio.shield(answering)
         except asyncio.CancelledError:
-            if self._transport.lets_go:
-                sending.cancel()
-            else:
-                self._left_behind = True
-                sending.add_done_callback(self._conclude)
+            self.left_behind = True
+            answering.add_done_callback(self._conclude)
             raise
 
     def _receiver(self, decoder: Decoder) -> Callable[[bytes], bool]:
@@ -219,9 +260,12 @@ def body_bytes(request: Request) -> int:
     return len(request.body) if isinstance(request.body, bytes) else 0
 
 
-def _leave(sending: asyncio.Future[Response], *, gate: Gate, clock: Clock) -> None:
-    answer = None if sending.cancelled() or sending.exception() is not None else sending.result()
-    gate.leave(answer, clock, seconds=0.0 if answer is None else answer.seconds)
+def _after(outcome: Response | TransportError, *, attempts: int) -> Response | TransportError:
+    """Return what came of a request that was sent so often."""
+    if isinstance(outcome, Response):
+        return msgspec.structs.replace(outcome, attempts=attempts)
+    outcome.attempts = attempts
+    return outcome
 
 
 def _resume(call: Call[T], outcome: Response | BaseException) -> Request | Sleep:

@@ -163,7 +163,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 async def _either(woken: asyncio.Future[None], clock: Clock, *, wait_s: float) -> None:
     """Wait until somebody wakes us, or so much time has passed."""
     if wait_s == math.inf:
-        await asyncio.wait((woken,))
+        await woken
         return
     sleeping = asyncio.ensure_future(clock.sleep(wait_s))
     try:

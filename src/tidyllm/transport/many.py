@@ -1,6 +1,7 @@
 """Performs many calls at once: each goes out when the pace of its model lets it, and no failure costs the others."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -8,10 +9,12 @@ import msgspec
 
 from tidyllm.core.wire import Call, Request
 from tidyllm.transport.background import BACKGROUND
-from tidyllm.transport.drive import Transport, adrive_from, body_bytes, gate_of
+from tidyllm.transport.drive import Course, Transport, body_bytes, gate_of
 from tidyllm.transport.gate import Gate
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("tidyllm.transport")
 
 
 class Begun(msgspec.Struct, Generic[T], frozen=True):
@@ -30,34 +33,77 @@ async def adrive_many(
 
     When this is cancelled the calls are, as `adrive` has it. What `ended` raises ends the others and is raised here.
     """
-    transport = msgspec.structs.replace(transport, bulk=True)
-    unbegun: dict[int, Gate] = {}
-    """Let in, and not on their way yet: if they are cancelled, nobody else leaves their gate."""
+    fleet: _Fleet[T] = _Fleet(msgspec.structs.replace(transport, bulk=True), ended=ended)
+    await fleet.perform(begun)
 
-    async def perform(one: Begun[T], gate: Gate | None) -> None:
-        unbegun.pop(one.number, None)
+
+class _Fleet(Generic[T]):
+    """Calls that are on their way together."""
+
+    def __init__(self, transport: Transport, *, ended: Callable[[int, T | Exception], object]) -> None:
+        self._transport = transport
+        self._ended = ended
+        self._running: dict[int, tuple[asyncio.Task[None], Course[T]]] = {}
+        self._all_begun = False
+        self._failure: Exception | None = None
+        self._over = asyncio.Event()
+        """Set once all have ended, or something has failed that ends all."""
+
+    async def perform(self, begun: AsyncIterable[Begun[T]]) -> None:
+        """Do what `adrive_many` does."""
+        beginning = asyncio.create_task(self._begin(begun))
         try:
-            result: T | Exception = await adrive_from(one.call, transport, first=one.first, gate=gate)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one call must not cost the others
-            result = error
-        ended(one.number, result)
+            await self._over.wait()
+        finally:
+            await self._leave(beginning)
+        if self._failure is not None:
+            raise self._failure
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
+    async def _begin(self, begun: AsyncIterable[Begun[T]]) -> None:
+        try:
             async for one in begun:
                 try:
-                    gate = await _let_in(one, transport)
+                    gate = await _let_in(one, self._transport)
                 except Exception as error:  # noqa: BLE001 - a key that cannot be found, as a rule
-                    ended(one.number, error)
+                    self._ended(one.number, error)
                     continue
-                if gate is not None:
-                    unbegun[one.number] = gate
-                tasks.create_task(perform(one, gate))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    finally:
-        for gate in unbegun.values():
-            gate.leave(None, transport.clock)
+                course = Course(one.call, self._transport, first=one.first, entered=gate, held=True)
+                self._running[one.number] = (asyncio.create_task(self._perform(one.number, course)), course)
+        except Exception as error:  # noqa: BLE001 - raised by `perform`
+            self._fail(error)
+        self._all_begun = True
+        self._look()
+
+    async def _perform(self, number: int, course: Course[T]) -> None:
+        try:
+            try:
+                result: T | Exception = await course.run()
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one call must not cost the others
+                result = error
+            if course.left_behind:
+                _LOG.debug("A call that was cancelled came to its end: %s", type(result).__name__)
+            else:
+                self._ended(number, result)
+        except Exception as error:  # noqa: BLE001 - raised by `perform`
+            self._fail(error)
+        finally:
+            del self._running[number]
+            self._look()
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = self._failure or failure
+        self._over.set()
+
+    def _look(self) -> None:
+        if self._all_begun and not self._running:
+            self._over.set()
+
+    async def _leave(self, beginning: asyncio.Task[None]) -> None:
+        """End what still runs, but for requests under way whose answers their calls are to have."""
+        ending = [beginning, *(task for task, course in self._running.values() if course.leave())]
+        for task in ending:
+            task.cancel()
+        await asyncio.wait(ending)
 
 
 async def _let_in(one: Begun[T], transport: Transport) -> Gate | None:
