@@ -30,6 +30,8 @@ from tidyllm.transport.keys import Keys
 from tidyllm.transport.retry import RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("home")
+WORDS = ("ok", "refused", "truncated", "invalid", "failed")
+"""How rows end, in the order in which a run tells them."""
 
 
 @pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame, pa.table])
@@ -72,11 +74,13 @@ def test_whatever_happens_rows_come_back_aligned_each_with_its_own_end(caplog: p
         hang_rate=0.01,
     )
     with simulated_model(behavior) as model:
-        rated = chat(rows(2000), of(model, timeout_s=0.5), prompt="{text}")
+        rated = chat(rows(10_000), of(model, timeout_s=0.5), prompt="{text}")
     ends = dict(rated["llm_status"].value_counts().rows())
     assert ends.keys() == {"ok", "refused", "truncated", "invalid"} | ({"failed"} & ends.keys())
     # What hangs or fails is tried again, and only what does so each time fails.
-    assert ends.get("failed", 0) < 20
+    assert ends.get("failed", 0) < 100
+    for word, expected in (("refused", 100), ("truncated", 100), ("invalid", 200)):
+        assert 0.5 * expected < ends[word] < 1.5 * expected
     for text, status, reply in rated.select("text", "llm_status", "reply").rows():
         if status == "ok":
             assert reply == ANSWER + text
@@ -84,7 +88,9 @@ def test_whatever_happens_rows_come_back_aligned_each_with_its_own_end(caplog: p
             assert (ANSWER + text).startswith(reply)
         else:
             assert reply is None
-    assert f"2,000 rows: {ends['ok']:,} ok, {ends['refused']} refused" in caplog.text
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "tidyllm"]
+    counts = ", ".join(f"{ends[word]:,} {word}" for word in WORDS if word in ends)
+    assert told.endswith(f": 10,000 rows: {counts}.")
 
 
 def test_rows_that_failed_say_how_often_they_were_sent_and_for_how_long(model: SimulatedModel) -> None:
@@ -395,6 +401,11 @@ def test_a_run_ends_when_its_time_is_up() -> None:
 def test_an_option_with_a_wrong_value_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         chat(rows(1), local("m"), prompt="{text}", **options)
+
+
+def test_a_list_has_no_columns_to_be_called_otherwise() -> None:
+    with pytest.raises(SettingError, match="prefix= is for tables"):
+        chat(["a"], local("m"), prefix="new_")
 
 
 # Ends

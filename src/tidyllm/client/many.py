@@ -21,6 +21,7 @@ from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.spool import Spool
 from tidyllm.client.targets import chat_of, name_of
+from tidyllm.client.targets import chat_of
 from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
@@ -118,7 +119,9 @@ def _with_media(
 
 
 def talks_of(talks: Sequence[Conversation], model: Model, *, schema: Schema | None, settings: RunSettings) -> Asking:
-    """Return what a list of conversations asks; sends nothing."""
+    """Return what a list of conversations asks; sends nothing. Raises SettingError for what only a table can have."""
+    if settings.prefix:
+        raise SettingError("prefix= is for tables: a list has no columns.")
     several = Talks(len(talks), lambda: talks, lambda: talks)
     return _asking(model, settings, talks=several, schema=schema, parts={}, table=None)
 
@@ -179,10 +182,14 @@ class Many:
         self._tell()
 
     async def ago(self) -> None:
-        """Do what `go` does."""
+        """Do what `go` does; CancelledError says how to go on, as asyncio.run raises it for Ctrl-C."""
         with self._begun() as (questions, show):
             asking = self.run.ask(questions, total=self._asking.height, show=show)
-            await asyncio.wrap_future(BACKGROUND.start(asking))
+            try:
+                await asyncio.wrap_future(BACKGROUND.start(asking))
+            except asyncio.CancelledError as stop:
+                stop.add_note(self._how_to_go_on())
+                raise
         self._tell()
 
     @contextlib.contextmanager
@@ -229,7 +236,8 @@ class Many:
         said = f"Stopped: {in_one_line(self.run.told)}."
         if self._asking.settings.name is None:
             return f"{said} The exception's `results` has what came; a run with a name= can be gone on with."
-        return f"{said} They are kept: run the same line again, and only what is missing is asked."
+        kept = "What came is kept, and what is under way as it comes"
+        return f"{said} {kept}: run the same line again, and only what is missing is asked."
 
 
 def in_one_line(told: Told) -> str:

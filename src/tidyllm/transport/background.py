@@ -56,13 +56,7 @@ class Background:
         Ctrl-C is raised here at once, and cancels `coroutine` over there.
         """
         future = self.start(coroutine)
-        try:
-            while wait((future,), timeout=LOOK_UP_S).not_done:
-                pass
-        except BaseException:
-            future.cancel()
-            raise
-        return future.result()
+        return _result(future)
 
     async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
         """Return the answer, by the process's HTTP client, from whichever loop this is awaited in.
@@ -84,7 +78,7 @@ class Background:
             running, self._running, self._closed = self._running, None, True
         if running is None:
             return
-        atexit.unregister(self.close)
+        atexit.unregister(self._close_at_exit)
         try:
             self._end(running, wait_s)
         except KeyboardInterrupt:
@@ -98,11 +92,11 @@ class Background:
         for future in tuple(self._let_go):
             future.cancel()
         ending = asyncio.run_coroutine_threadsafe(_end_all(running.client, wait_s), running.loop)
-        try:
-            ending.result()
-        except BaseException:
-            ending.cancel()
-            raise
+        _result(ending)
+
+    def _close_at_exit(self) -> None:
+        with contextlib.suppress(KeyboardInterrupt):  # Whoever presses Ctrl-C again wants no more waiting, and has it.
+            self.close()
 
     def start_watched(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
         """Do what `start` does, for what is of no use once the interpreter ends, which then does not wait for it."""
@@ -140,8 +134,19 @@ class Background:
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_run, args=(loop,), name="tidyllm-background", daemon=True)
         thread.start()
-        atexit.register(self.close)
+        atexit.register(self._close_at_exit)
         return _Running(os.getpid(), loop, thread, client)
+
+
+def _result(future: "Future[T]") -> T:
+    """Return a result once it is there, and cancel the future if this is interrupted."""
+    try:
+        while wait((future,), timeout=LOOK_UP_S).not_done:
+            pass
+    except BaseException:
+        future.cancel()
+        raise
+    return future.result()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
