@@ -4,6 +4,7 @@ The lists are those that came with the library when it was installed: nothing is
 """
 
 import re
+from functools import cache
 
 import msgspec
 
@@ -43,6 +44,7 @@ def priced(reply: Reply) -> Reply:
     return msgspec.structs.replace(reply, cost=float(found.total_price))
 
 
+@cache
 def _seller(provider: str | None) -> str | None:
     """Return who has the prices; nobody where the provider is not, or no longer, installed."""
     try:

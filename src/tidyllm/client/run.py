@@ -164,7 +164,7 @@ class Run:
                 call.close()
                 raise
             if goes:
-                yield Begun(number, call, first)
+                yield Begun(number, call, first, self._gate)
             else:
                 call.close()
 

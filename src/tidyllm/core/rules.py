@@ -94,9 +94,13 @@ def request_body(
     for name, value in _asked(params):
         for fields in _said(name, value, rule=merged.get(name), model=model, known=merged):
             _merge(said, _nested(fields))
-    _check_extra(params.extra, said)
-    _merge(body, said)
-    _merge(body, params.extra)
+    if body:
+        _merge(body, said)
+    else:
+        body = said
+    if params.extra:
+        _check_extra(params.extra, said)
+        _merge(body, params.extra)
     return body
 
 

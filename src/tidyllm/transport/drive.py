@@ -184,7 +184,8 @@ class Course(Generic[T]):
             if gate is not None:
                 gate.leave(None, transport.clock)
             raise
-        request = msgspec.structs.replace(request, lets_go=self._transport.lets_go)
+        if transport.lets_go:
+            request = msgspec.structs.replace(request, lets_go=True)
         if request.decoder is not None:
             self._decoder = request.decoder()
             request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))

@@ -24,6 +24,8 @@ class Begun(msgspec.Struct, Generic[T], frozen=True):
     """By which its caller knows it; each has its own."""
     call: Call[T]
     first: Request
+    gate: Gate | None = None
+    """Where the request waits for its turn, if its caller knows that."""
 
 
 async def adrive_many(
@@ -109,7 +111,7 @@ class _Fleet(Generic[T]):
 async def _let_in(one: Begun[T], transport: Transport) -> Gate | None:
     """Return the gate that has let a call in; it is to be left."""
     try:
-        gate = gate_of(one.first, transport)
+        gate = one.gate or gate_of(one.first, transport)
         if gate is not None:
             await gate.enter(transport.clock, body_bytes=body_bytes(one.first), bulk=True)
     except BaseException:
