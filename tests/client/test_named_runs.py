@@ -42,13 +42,17 @@ def test_answers_that_could_not_be_read_are_kept_as_they_came_and_asked_again(ho
     assert second.filter(pl.col("llm_status") == "invalid").height < unread
 
 
-def test_a_torn_record_at_the_end_of_a_journal_costs_that_row_alone(home: Path, model: SimulatedModel) -> None:
+def test_a_torn_record_at_the_end_of_a_journal_costs_that_row_alone(
+    home: Path, model: SimulatedModel, caplog: pytest.LogCaptureFixture
+) -> None:
     chat(rows(5), of(model), prompt="{text}", name="ratings")
     log = home / "ratings" / "answers" / "000001.log"
     log.write_bytes(log.read_bytes()[:-7])
-    rated = chat(rows(5), of(model), prompt="{text}", name="ratings")
+    with caplog.at_level("INFO", "tidyllm"):
+        rated = chat(rows(5), of(model), prompt="{text}", name="ratings")
     assert said(rated) == rows(5)["text"].to_list()
     assert model.witness.counts().received == 6
+    assert caplog.messages[-1] == "ratings: 5 rows: 5 ok. Earlier runs had answered 4 of them."
 
 
 def test_what_earlier_runs_have_cost_counts_against_the_budget(model: SimulatedModel) -> None:

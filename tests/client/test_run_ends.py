@@ -33,8 +33,9 @@ def by_cancellation(asked: Model, running: SimulatedModel) -> None:
         run = asyncio.create_task(achat(rows(ROWS), asked, prompt="{text}", name="ratings"))
         await asyncio.to_thread(running.witness.wait, received=LIMIT_FIRST)
         run.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError) as stopped:
             await run
+        assert "run the same line again" in stopped.value.__notes__[0]
 
     asyncio.run(main())
 

@@ -82,6 +82,7 @@ def test_usage_is_read_in_both_vocabularies() -> None:
     assert read_answer(chat) == BatchUsage(input_tokens=8, cached_tokens=5, output_tokens=3)
     assert read_answer(responses) == BatchUsage(input_tokens=8, output_tokens=3, reasoning_tokens=2)
     assert usage_of_line(line(chat)) == read_answer(chat)
+    assert read_answer(chat.replace(b"8", b"8.0").replace(b"5", b"5.0")) == read_answer(chat)
     assert usage_of_line(error_line(batch_id="b", line=1, custom_id="x", code="c", message="m")) == BatchUsage()
     assert usage_of_line(line(b'{"usage": 3}')) == BatchUsage()
 

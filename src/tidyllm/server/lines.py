@@ -9,6 +9,7 @@ import msgspec
 
 from tidyllm.core.batch import BatchUsage
 from tidyllm.core.jsonl import Line, read_lines
+from tidyllm.dialects.usage import read_usage
 from tidyllm.server.records import Shard
 
 MAIN_FIELD = {
@@ -56,7 +57,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: object = None
 
 
 class _Response(msgspec.Struct):
@@ -174,8 +175,8 @@ def read_answer(body: bytes) -> BatchUsage:
     try:
         return _count(_answer.decode(body).usage)
     except (msgspec.DecodeError, RecursionError):
-        # An upstream may use the word "usage" for something else, or escape half a surrogate pair, which msgspec
-        # refuses and JSON allows: an answer that was paid for is only broken if the standard library says so too.
+        # An upstream may escape half a surrogate pair, which msgspec refuses and JSON allows: an answer that was paid
+        # for is only broken if the standard library says so too.
         _strict_json(body)
         return BatchUsage()
 
@@ -199,9 +200,8 @@ def usage_of_line(line: bytes) -> BatchUsage:
     return _count(response.body.usage if response and response.body else None)
 
 
-def _count(usage: _Usage | None) -> BatchUsage:
-    if usage is None:
-        return BatchUsage()
+def _count(told: object) -> BatchUsage:
+    usage = read_usage(told, _Usage)
     details_in = usage.prompt_tokens_details or usage.input_tokens_details
     details_out = usage.completion_tokens_details or usage.output_tokens_details
     return BatchUsage(
