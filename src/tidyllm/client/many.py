@@ -21,7 +21,6 @@ from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.spool import Spool
 from tidyllm.client.targets import chat_of, name_of
-from tidyllm.client.targets import chat_of
 from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome

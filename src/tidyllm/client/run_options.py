@@ -1,6 +1,5 @@
 """What a run of many rows may be told: its name, its ceilings, and what becomes of failures."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
