@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidyllm import errors
     from tidyllm.client.batch import (
+        afetch_batch,
+        aretry_batch,
+        asend_batch,
+        fetch_batch,
+        retry_batch,
+        send_batch,
+    )
+    from tidyllm.client.batch_watch import (
         acancel_batch,
         acheck_batch,
-        afetch_batch,
+        adelete_batch,
         alist_batches,
-        asend_batch,
         await_batch,
         cancel_batch,
         check_batch,
-        fetch_batch,
+        delete_batch,
         list_batches,
-        send_batch,
         wait_batch,
     )
     from tidyllm.client.calls import using
@@ -76,10 +82,12 @@ __all__ = [
     "acancel_batch",
     "achat",
     "acheck_batch",
+    "adelete_batch",
     "aembed",
     "afetch_batch",
     "alist_batches",
     "alist_models",
+    "aretry_batch",
     "asend_batch",
     "astream",
     "await_batch",
@@ -90,6 +98,7 @@ __all__ = [
     "check_batch",
     "claude",
     "deepseek",
+    "delete_batch",
     "embed",
     "errors",
     "fetch_batch",
@@ -115,6 +124,7 @@ __all__ = [
     "openrouter",
     "perplexity",
     "rate_limit_info",
+    "retry_batch",
     "send_batch",
     "stream",
     "summary",
@@ -137,16 +147,28 @@ _MODULE_OF = {
     "Provider": "provider",
     "RunPlan": "client.chat_table",
     "Stream": "client.stream",
+    "acancel_batch": "client.batch_watch",
     "achat": "client.chat",
+    "acheck_batch": "client.batch_watch",
+    "adelete_batch": "client.batch_watch",
     "aembed": "client.embed",
+    "afetch_batch": "client.batch",
+    "alist_batches": "client.batch_watch",
     "alist_models": "client.models",
+    "aretry_batch": "client.batch",
+    "asend_batch": "client.batch",
     "astream": "client.stream",
+    "await_batch": "client.batch_watch",
     "azure_openai": "providers.azure_openai",
+    "cancel_batch": "client.batch_watch",
     "chat": "client.chat",
     "chat_completions": "providers.chat_completions",
+    "check_batch": "client.batch_watch",
     "claude": "providers.claude",
     "deepseek": "providers.deepseek",
+    "delete_batch": "client.batch_watch",
     "embed": "client.embed",
+    "fetch_batch": "client.batch",
     "field_chr": "client.schemas",
     "field_dbl": "client.schemas",
     "field_fct": "client.schemas",
@@ -157,6 +179,7 @@ _MODULE_OF = {
     "gemini": "providers.gemini",
     "groq": "providers.groq",
     "image": "client.media",
+    "list_batches": "client.batch_watch",
     "list_models": "client.models",
     "llamacpp": "providers.llamacpp",
     "llm_message": "client.chat",
@@ -168,6 +191,8 @@ _MODULE_OF = {
     "openrouter": "providers.openrouter",
     "perplexity": "providers.perplexity",
     "rate_limit_info": "client.limits",
+    "retry_batch": "client.batch",
+    "send_batch": "client.batch",
     "stream": "client.stream",
     "summary": "client.summary",
     "tidyllm_schema": "client.schemas",
@@ -175,8 +200,9 @@ _MODULE_OF = {
     "using": "client.calls",
     "vllm": "providers.vllm",
     "voyage": "providers.voyage",
+    "wait_batch": "client.batch_watch",
 }
-"""Where a name lives, unless it is a verb for batches."""
+"""Where a name lives; what is left are modules."""
 
 
 # Out of sight of type checkers, which would otherwise believe that every name is there.
@@ -188,7 +214,7 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name == "errors":
             return import_module(f"{__name__}.errors")
-        return getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'client.batch')}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

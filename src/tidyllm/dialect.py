@@ -4,7 +4,7 @@ A dialect is pure: it turns values into requests and answers into values, and to
 A capability that a family lacks is a contract that nobody there fulfils; there are no flags.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from tidyllm.core.media import Media
 from tidyllm.core.message import Conversation
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
-from tidyllm.core.reply import Answer, Reply
+from tidyllm.core.reply import Outcome, Reply
 from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call, Decoder, Lane
 from tidyllm.dialects.json_schema.form import SchemaForm
@@ -59,19 +59,64 @@ class BatchPage(msgspec.Struct, frozen=True):
 class BatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What a new batch is made of."""
 
-    input_file_id: str
+    name: str
+    """What to call it: the job's name."""
+    token: str
+    """A word of ours that no other batch has, by which it is found again where its id was lost."""
+    model: str
     path: str
     """Which of the API's endpoints its requests go to, as `ChatDialect.path` has it."""
-    metadata: Mapping[str, str] = {}
-    """Notes that the provider keeps with the batch."""
+    requests: Path
+    """The file of its requests: JSONL that was uploaded, or else the body of the request that starts the batch."""
+    input_file_id: str | None = None
+    """What the uploaded file is called; null where the requests are sent in the body."""
+    shared: Mapping[str, object] = {}
+    """Of embeddings: what the bodies of all requests say alike, that is all but their texts."""
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Return what the provider is to keep with the batch, where it keeps notes."""
+        return {JOB_NOTE: self.name, TOKEN_NOTE: self.token}
 
 
-class ResultFile(msgspec.Struct, frozen=True):
+JOB_NOTE = "tidyllm_job"
+TOKEN_NOTE = "tidyllm_token"  # noqa: S105 - the name of a note, no secret
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """What stands around the requests in the body of the request that starts a batch, and between them.
+
+    Each request has a line of its own.
+    """
+
+    head: bytes
+    """With a line end."""
+    tail: bytes
+    """From a line end on."""
+    between: bytes = b",\n"
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file of a batch's results, still at the provider."""
 
     name: str
     """What to call it on disk."""
     id: str
+    """What the provider calls it."""
+    document: bool = False
+    """Whether it is one JSON document, which `BatchDialect.items` takes apart, and not a line a request."""
+
+
+class ResultItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider says of one request of a batch, its answer not looked into."""
+
+    custom_id: str
+    body: bytes | None = None
+    """The successful answer, as the live API would have given it; null where there is none."""
+    outcome: Outcome = Outcome.OK
+    """How it ended, where there is no answer."""
+    error: str | None = None
+    request_id: str | None = None
 
 
 class ReplyDecoder(Decoder, Protocol):
@@ -190,7 +235,25 @@ class FilesDialect(Protocol):
 
 
 class BatchDialect(Protocol):
-    """How an API takes, shows and ends batches, and what their lines look like."""
+    """How an API takes and shows batches, and what stands in their requests and results."""
+
+    @property
+    def uploads(self) -> bool:
+        """Return whether the requests are uploaded as a file first, one a line."""
+        ...
+
+    @property
+    def inline_bytes_max(self) -> int:
+        """Return how long the body of a request that starts a batch may be with the batch's requests in it; 0: never.
+
+        Where files are uploaded as well, this is the way of smaller batches.
+        """
+        ...
+
+    @property
+    def keeps_notes(self) -> bool:
+        """Return whether a batch is found again by its token, in `Batch.metadata` or `Batch.name`."""
+        ...
 
     def page(self, site: Site, *, limit: int, after: str | None = None) -> Call[BatchPage]:
         """Return at most `limit` batches, newest first, after the one that the last page ended with."""
@@ -200,25 +263,52 @@ class BatchDialect(Protocol):
         """Return one batch."""
         ...
 
+    def framing(self, order: BatchOrder) -> Framing:
+        """Return what stands around the requests where they are sent in the body. `input_file_id` is null."""
+        ...
+
     def create(self, site: Site, order: BatchOrder) -> Call[Batch]:
         """Start a batch. The request is never repeated: a second one would be a second bill."""
         ...
 
-    def cancel(self, site: Site, batch_id: str) -> Call[Batch]:
-        """Ask a batch to stop."""
-        ...
-
-    def line(self, custom_id: str, *, path: str, body: Mapping[str, object]) -> bytes:
-        """Return one line of the input file, without its line end."""
+    def line(self, custom_id: str, *, path: str, body: Mapping[str, object], inline: bool) -> bytes:
+        """Return one request as it stands in the uploaded file or, `inline`, in the body; without a line end."""
         ...
 
     def result_files(self, batch: Batch) -> tuple[ResultFile, ...]:
         """Return every file that a batch has left behind, answers and errors alike."""
         ...
 
-    def read_line(self, line: bytes, *, read: Callable[[bytes], Reply]) -> Answer:
-        """Return how the request of one result line ended; `read` reads a successful body.
+    def download(self, site: Site, batch: Batch, *, file: ResultFile, sink: Path) -> Call[None]:
+        """Write one of these files to `sink` as it comes."""
+        ...
 
-        Raises BadAnswerError for a line that does not even say which request it answers.
+    def items(self, document: bytes) -> Iterable[bytes]:
+        """Return the results of a file that is one document, each as `read_item` reads it.
+
+        Raises BadAnswerError for a document that holds none.
         """
+        ...
+
+    def read_item(self, data: bytes) -> ResultItem:
+        """Return how the request of one result ended, whichever file it stands in.
+
+        Raises BadAnswerError for a result that does not even say which request it answers.
+        """
+        ...
+
+
+class BatchCancelDialect(Protocol):
+    """How an API ends a batch early."""
+
+    def cancel(self, site: Site, batch_id: str) -> Call[Batch]:
+        """Ask a batch to stop, and return it; one that is stopping or has stopped is returned as it is."""
+        ...
+
+
+class BatchDeleteDialect(Protocol):
+    """How an API forgets a batch."""
+
+    def delete(self, site: Site, batch_id: str) -> Call[None]:
+        """Delete a batch that has ended, with its results."""
         ...

@@ -19,7 +19,16 @@ from tidyllm.core.limits import BatchLimits
 from tidyllm.core.params import Effort, Params
 from tidyllm.core.text import sendable
 from tidyllm.core.url import checked_base_url, host_url
-from tidyllm.dialect import BatchDialect, ChatDialect, EmbedDialect, FilesDialect, ModelsDialect, Site
+from tidyllm.dialect import (
+    BatchCancelDialect,
+    BatchDeleteDialect,
+    BatchDialect,
+    ChatDialect,
+    EmbedDialect,
+    FilesDialect,
+    ModelsDialect,
+    Site,
+)
 
 _DECLARATIONS = "tidyllm.providers"
 TIMEOUT_S_MAX = 30 * 86_400
@@ -117,9 +126,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     models: ModelsDialect | None = None
     files: FilesDialect | None = None
     batch: BatchDialect | None = None
-    batch_chat: ChatDialect | None = None
-    """What the lines of its batches speak, where that is not `chat`."""
+    batch_cancel: BatchCancelDialect | None = None
+    batch_delete: BatchDeleteDialect | None = None
+    batch_chats: tuple[ChatDialect, ...] = ()
+    """What the requests of its batches may speak, the usual first: of `chat` and `chat_also`."""
+    batch_embed_path: str | None = None
+    """Its endpoint for embeddings, as it stands in the requests of a batch; null where batches take none."""
     batch_limits: BatchLimits | None = None
+    batch_price: float | None = None
+    """What an answer of a batch costs, as a part of the list price; null where that is not known."""
 
     def __call__(self, model: str | None = None, **options: Unpack[Options]) -> "Model":
         """Return a model of this provider: `openai("gpt-6-luna", temperature=0)`.

@@ -80,7 +80,7 @@ class HastyClock(SystemClock):
 def send(memory: Path, doom: Doom | None) -> None:
     transport = Transport(sender=LastingApi(memory, doom), keys=Keys("key"), clock=HastyClock())
     with using(transport):
-        send_batch(["one", "two"], openai("m"), name="reviews")
+        send_batch(["one", "two"], openai("m", api="chat_completions"), name="reviews")
 
 
 def in_a_process(home: Path, memory: Path, last: int | None) -> int:

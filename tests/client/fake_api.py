@@ -94,9 +94,9 @@ class FakeApi:
         batch |= {"request_counts": counts} | files | changes
         return self.end(str(batch["id"]))
 
-    def lines(self) -> list[Json]:
-        """Return the requests of the newest batch."""
-        batch = list(self.batches.values())[-1]
+    def lines(self, batch_id: str | None = None) -> list[Json]:
+        """Return the requests of a batch, the newest unless told which."""
+        batch = self.batches[batch_id] if batch_id else list(self.batches.values())[-1]
         return [json.loads(line) for line in self.files[str(batch["input_file_id"])].splitlines()]
 
     def keep(self, lines: list[Json] | None) -> str | None:

@@ -33,7 +33,7 @@ NEW_COLUMNS = {
 
 
 def send(rows: object = ROWS) -> Job:
-    return send_batch(rows, openai("m"), prompt="Say {text}", name="reviews")  # type: ignore[call-overload,no-any-return]
+    return send_batch(rows, openai("m", api="chat_completions"), prompt="Say {text}", name="reviews")  # type: ignore[call-overload,no-any-return]
 
 
 def success(row: int, **message: object) -> Json:
@@ -138,7 +138,11 @@ def test_refused_truncated_and_empty_answers_are_told_apart(api: FakeApi) -> Non
     api.complete(output=lines)
     table = fetch_batch(job)
     assert table["llm_status"].to_list() == ["refused", "truncated", "invalid"]
-    assert table["llm_error"].to_list() == ["I cannot.", None, "The answer holds no text."]
+    assert table["llm_error"].to_list() == [
+        "I cannot.",
+        None,
+        "The answer holds no text; its finish is 'stop'.",
+    ]
     assert table["reply"].to_list() == [None, "SAY 2", None]
 
 
@@ -174,16 +178,16 @@ def test_missing_doubled_strange_and_unreadable_lines_are_reported(
     with caplog.at_level(logging.WARNING, "tidyllm"):
         table = fetch_batch(job)
     # Not pending: no later fetch can bring it, and who waits until nothing is pending must come to an end.
-    assert table["llm_status"].to_list() == ["ok", "failed", "invalid"]
+    assert table["llm_status"].to_list() == ["ok", "failed", "failed"]
     assert (
         table["llm_error"].to_list()[1]
         == "The batch has ended, and what there is of its results has no line for this row."
     )
     assert [record.getMessage().partition(": ")[2][:40] for record in caplog.records] == [
-        "This is no line of batch results: Object",
+        "This is no result of a batch: Object mis",
         "1 result lines answer a request that ano",
-        "no result line for 1 of 3 rows: The batc",
         "1 result lines answer requests that are ",
+        "no result line for 1 of 3 rows: The batc",
     ]
 
 
@@ -340,7 +344,7 @@ def test_an_arrow_table_comes_back_as_one(api: FakeApi) -> None:
 
 
 def test_a_list_of_texts_comes_back_as_a_table_of_prompts(api: FakeApi) -> None:
-    job = send_batch(["a {b}", "c"], openai("m"))
+    job = send_batch(["a {b}", "c"], openai("m", api="chat_completions"))
     api.complete()
     assert fetch_batch(job)["prompt"].to_list() == ["a {b}", "c"]
     assert fetch_batch(job)["reply"].to_list() == ["A {B}", "C"]

@@ -10,7 +10,10 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from tidyllm.client.frame import answers_frame, batches_frame, join_answers, read_table
+from tidyllm.client.batch_frame import answer_columns, answered_frame, loose_frame
+from tidyllm.client.frame import batches_frame, read_table
+from tidyllm.client.jobs import JobRecord
+from tidyllm.client.rows import TableKind
 from tidyllm.core.batch import Batch, BatchStatus, RequestCounts
 from tidyllm.core.errors import SettingError
 from tidyllm.core.reply import Answer, Outcome, Reply
@@ -69,16 +72,31 @@ def test_what_no_table_can_keep_is_refused() -> None:
         read_table(pd.DataFrame(np.zeros((1, 2)), columns=["a", "a"]))
 
 
+def a_record(rows: int, kind: TableKind = "polars") -> JobRecord:
+    return JobRecord(
+        name="reviews",
+        key="",
+        parts={"rows": str(rows)},
+        provider="openai",
+        base_url="https://api.openai.com/v1",
+        model="m",
+        kind=kind,
+        created_at=0.0,
+        remotes=(),
+    )
+
+
 @pytest.mark.parametrize("make", [pl.DataFrame, pd.DataFrame, pa.table], ids=["polars", "pandas", "pyarrow"])
 def test_answers_are_joined_by_id_and_come_back_in_the_same_kind(make: type, tmp_path: Path) -> None:
     rows = make(VALUES)
     table = read_table(rows)
-    table.save(tmp_path / "rows.parquet", ["r1", "r2"])
-    answers = {
-        "r2": Answer(custom_id="r2", outcome=Outcome.FAILED, error="no"),
-        "r1": Answer(custom_id="r1", outcome=Outcome.OK, reply=Reply(text="A", tokens_in=3)),
-    }
-    joined: object = join_answers(tmp_path / "rows.parquet", table.kind, answers=answers)
+    # As after somebody has sorted the rows on disk.
+    table.save(tmp_path / "rows.parquet", ["row-2", "row-1"])
+    answers = [
+        (1, Answer(custom_id="row-1", outcome=Outcome.FAILED, error="no")),
+        (2, Answer(custom_id="row-2", outcome=Outcome.OK, reply=Reply(text="A", tokens_in=3))),
+    ]
+    joined: object = answered_frame(tmp_path / "rows.parquet", a_record(2, kind=table.kind), answers=answers)
     assert type(joined) is type(rows)
     back = pl.DataFrame(joined)  # type: ignore[arg-type]
     assert back.select("text", "n", "reply", "llm_status", "llm_tokens_in").rows() == [
@@ -89,8 +107,8 @@ def test_answers_are_joined_by_id_and_come_back_in_the_same_kind(make: type, tmp
 
 
 def test_answers_are_typed_even_when_there_are_none() -> None:
-    typed = answers_frame([Answer(custom_id="x", outcome=Outcome.OK, reply=Reply(text="A", tokens_in=3, tokens_out=1))])
-    assert answers_frame([]).schema == typed.schema
+    answer = Answer(custom_id="row-1", outcome=Outcome.OK, reply=Reply(text="A", tokens_in=3, tokens_out=1))
+    assert answer_columns(a_record(0), []).schema == answer_columns(a_record(1), [(1, answer)]).schema
 
 
 def test_the_providers_name_for_the_answer_comes_before_its_name_for_the_request() -> None:
@@ -98,7 +116,7 @@ def test_the_providers_name_for_the_answer_comes_before_its_name_for_the_request
         Answer(custom_id="x", outcome=Outcome.OK, reply=Reply(text="A", id="chatcmpl-1"), request_id="req_1"),
         Answer(custom_id="y", outcome=Outcome.FAILED, request_id="req_2"),
     ]
-    assert answers_frame(answers)["llm_id"].to_list() == ["chatcmpl-1", "req_2"]
+    assert loose_frame(answers, a_record(2))["llm_id"].to_list() == ["chatcmpl-1", "req_2"]
 
 
 def test_times_of_batches_are_utc_and_missing_ones_null() -> None:

@@ -57,7 +57,7 @@ def recorded() -> Player:
 
 
 def send(number: int = 1) -> Job:
-    return send_batch([f"row {number}"], openai("m"), name=f"job-{number}")
+    return send_batch([f"row {number}"], openai("m", api="chat_completions"), name=f"job-{number}")
 
 
 def test_the_recorded_page_becomes_a_table() -> None:
@@ -320,7 +320,7 @@ def test_a_cancelled_wait_says_how_to_go_on(api: FakeApi, clock: ManualClock) ->
     (batch_id,) = send().batch_ids
 
     async def cancelled() -> list[str]:
-        task = asyncio.create_task(await_batch(batch_id, openai("m")))
+        task = asyncio.create_task(await_batch(batch_id, openai("m", api="chat_completions")))
         await asyncio.to_thread(clock.wait_for_sleepers, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:

@@ -39,7 +39,7 @@ def test_a_terminal_is_shown_how_far_the_batch_is(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_wait_shows_the_bar(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = send_batch(["a"], openai("m"), name="reviews")
+    job = send_batch(["a"], openai("m", api="chat_completions"), name="reviews")
     api.complete()
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")

@@ -34,11 +34,12 @@ from tidyllm.testing import ManualClock
 
 ROOT = Path(__file__).parents[2]
 ROWS = pl.DataFrame({"text": ["one", "two"], "stars": [1, 2]})
+MODEL = openai("m", api="chat_completions")
 AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
 
 
 def send(prompt: str = "Rate: {text}", system: str | None = None) -> Job:
-    return send_batch(ROWS, openai("m"), prompt=prompt, system=system, name="reviews")
+    return send_batch(ROWS, MODEL, prompt=prompt, system=system, name="reviews")
 
 
 def test_a_table_becomes_a_batch(api: FakeApi, home: Path) -> None:
@@ -56,9 +57,9 @@ def test_a_table_becomes_a_batch(api: FakeApi, home: Path) -> None:
         }
         for number, text in enumerate(["one", "two"], 1)
     ]
-    assert repr(job) == f"Job('reviews', openai('m'), 2 rows, {batch['id']})"
+    assert repr(job) == f"Job('reviews', {MODEL!r}, 2 rows, {batch['id']})"
     assert job.folder == home / "reviews"
-    assert {path.name for path in job.folder.iterdir()} == {".lock", "job.json", "requests.jsonl", "rows.parquet"}
+    assert {path.name for path in job.folder.iterdir()} == {".lock", "job.json", "requests-1.jsonl", "rows.parquet"}
     assert job.folder.stat().st_mode & 0o777 == 0o700
     assert home.stat().st_mode & 0o777 == 0o700
 
@@ -69,17 +70,19 @@ def test_the_same_content_is_the_same_job_and_sends_nothing(api: FakeApi) -> Non
 
 
 def test_the_same_content_without_a_name_is_the_same_job(api: FakeApi) -> None:
-    first = send_batch(["a", "b"], openai("m"))
-    assert send_batch(["a", "b"], openai("m")).name == first.name
+    first = send_batch(["a", "b"], MODEL)
+    assert send_batch(["a", "b"], MODEL).name == first.name
     assert first.name.startswith("openai-")
-    assert send_batch(["a", "c"], openai("m")).name != first.name
+    assert send_batch(["a", "c"], MODEL).name != first.name
     assert api.asked == ["upload", "create"] * 2
 
 
 def test_the_name_made_of_the_content_is_the_same_in_every_process_and_version(api: FakeApi) -> None:
     # A change of this name would send again, and bill again, what people sent before an upgrade.
     rows = pl.DataFrame({"text": ["ü", None], "when": [None, 1.5], "tags": [["a"], []]})
-    job = send_batch(rows, openai("m", temperature=0, stop=["x"]), prompt="{tags}", system="Be brief.")
+    job = send_batch(
+        rows, openai("m", temperature=0, stop=["x"], api="chat_completions"), prompt="{tags}", system="Be brief."
+    )
     assert job.name == "openai-0cee94fc2d5f141c"
     assert len(api.batches) == 1
 
@@ -101,7 +104,7 @@ def test_other_content_under_the_same_name_is_refused_with_the_difference(
 def test_other_rows_and_another_model_are_other_content(api: FakeApi) -> None:
     send()
     with pytest.raises(JobChangedError) as caught:
-        send_batch(ROWS.head(1), openai("m2"), prompt="Rate: {text}", name="reviews")
+        send_batch(ROWS.head(1), openai("m2", api="chat_completions"), prompt="Rate: {text}", name="reviews")
     assert list(caught.value.differences) == ["model", "rows", "data"]
     assert len(api.batches) == 1
 
@@ -178,7 +181,7 @@ def test_a_lost_create_that_cannot_be_looked_for_is_the_error_that_is_told(api: 
 
 def test_the_search_passes_over_other_batches_and_stops_at_old_ones(api: FakeApi, clock: ManualClock) -> None:
     for number in range(150):
-        send_batch([str(number)], openai("m"))
+        send_batch([str(number)], MODEL)
     clock.advance(2 * 86_400)
     api.asked.clear()
     api.faults_before["create"] = [refusal(503, "busy")]
@@ -219,7 +222,7 @@ def test_a_refused_upload_says_what_the_provider_said(api: FakeApi) -> None:
 
 def test_a_batch_can_be_sent_inside_a_running_loop_and_awaited(api: FakeApi) -> None:
     async def both() -> tuple[Job, Job]:
-        return send(), await asend_batch(ROWS, openai("m"), prompt="Rate: {text}", name="reviews")
+        return send(), await asend_batch(ROWS, MODEL, prompt="Rate: {text}", name="reviews")
 
     first, second = asyncio.run(both())
     assert first == second
@@ -240,7 +243,7 @@ def test_a_cancelled_send_says_that_the_same_line_goes_on(api: FakeApi, clock: M
         send()
 
     async def cancelled() -> list[str]:
-        task = asyncio.create_task(asend_batch(ROWS, openai("m"), prompt="Rate: {text}", name="reviews"))
+        task = asyncio.create_task(asend_batch(ROWS, MODEL, prompt="Rate: {text}", name="reviews"))
         await asyncio.to_thread(clock.wait_for_sleepers, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:

@@ -8,7 +8,7 @@ from tidyllm.client.targets import find_target
 
 
 def test_a_job_is_found_wherever_the_program_has_moved(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = send_batch(["a"], openai("m", api_key="given"), name="reviews")
+    job = send_batch(["a"], openai("m", api_key="given", api="chat_completions"), name="reviews")
     monkeypatch.setenv("TIDYLLM_HOME", str(job.folder.parent / "elsewhere"))
     target = find_target(job, None)
     assert target.model == job.model
@@ -16,7 +16,7 @@ def test_a_job_is_found_wherever_the_program_has_moved(api: FakeApi, monkeypatch
 
 
 def test_a_provider_that_is_named_is_the_one_asked(api: FakeApi) -> None:
-    send_batch(["a"], openai("m"), name="reviews")
+    send_batch(["a"], openai("m", api="chat_completions"), name="reviews")
     target = find_target("reviews", openai("m", api_key="other"))
     assert target.model.key is not None
     assert target.name == "reviews"

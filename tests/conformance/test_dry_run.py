@@ -69,7 +69,9 @@ def test_lists_of_models(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", [name for name in PROVIDERS if find_provider(name).batch])
 def test_batches(provider: str) -> None:
-    model = model_of(provider, find_provider(provider).chat_model)
+    declared = find_provider(provider)
+    model = model_of(provider, declared.chat_model)
+    cancels, deletes = declared.batch_cancel is not None, declared.batch_delete is not None
 
     async def main() -> None:
         check(await tl.alist_batches(model, dry_run=True))
@@ -77,7 +79,8 @@ def test_batches(provider: str) -> None:
             *await tl.acheck_batch("batch_1", model, dry_run=True),
             *await tl.await_batch("batch_1", model, dry_run=True),
             *await tl.afetch_batch("batch_1", model, dry_run=True),
-            *await tl.acancel_batch("batch_1", model, dry_run=True),
+            *(await tl.acancel_batch("batch_1", model, dry_run=True) if cancels else ()),
+            *(await tl.adelete_batch("batch_1", model, dry_run=True) if deletes else ()),
         ):
             check(shown)
 
@@ -87,9 +90,16 @@ def test_batches(provider: str) -> None:
             *tl.check_batch("batch_1", model, dry_run=True),
             *tl.wait_batch("batch_1", model, dry_run=True),
             *tl.fetch_batch("batch_1", model, dry_run=True),
-            *tl.cancel_batch("batch_1", model, dry_run=True),
+            *(tl.cancel_batch("batch_1", model, dry_run=True) if cancels else ()),
+            *(tl.delete_batch("batch_1", model, dry_run=True) if deletes else ()),
         ):
             check(shown)
         asyncio.run(main())
-        plan = tl.send_batch(["Hi"], model, dry_run=True)
-    assert not [secret for secret in SECRETS if secret in repr(plan)]
+        if declared.batch_chats:
+            plans = [
+                tl.send_batch(["Hi"], model, dry_run=True),
+                asyncio.run(tl.asend_batch(["Hi"], model, dry_run=True)),
+            ]
+        else:
+            plans = [tl.send_batch(["Hi"], model_of(provider, None), embed="prompt", dry_run=True)]
+    assert not [secret for secret in SECRETS if secret in repr(plans)]

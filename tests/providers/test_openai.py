@@ -94,8 +94,7 @@ def test_the_other_api_is_named_where_it_has_more() -> None:
         said("openai", "gpt-6-astra", api=CHAT, effort="max")
 
 
-def test_batches_speak_chat_completions() -> None:
-    assert openai.batch_chat is not None
-    assert openai.batch_chat.path == "/v1/chat/completions"
-    assert openai.chat is not None
-    assert openai.chat.path == "/v1/responses"
+def test_batches_speak_what_the_live_api_speaks() -> None:
+    assert openai.batch_chats == (openai.chat, *openai.chat_also)
+    assert [chat.path for chat in openai.batch_chats] == ["/v1/responses", "/v1/chat/completions"]
+    assert openai.batch_embed_path == "/v1/embeddings"

@@ -1,23 +1,29 @@
-"""The verbs for batches: list, check, send, wait, fetch and cancel, each with its async twin.
+"""The verbs that carry rows: send, fetch and retry a batch, each with its async twin.
 
-With `dry_run` each returns what it would send first, one preview a remote batch, and sends nothing.
+With `dry_run` each returns what it would send first and sends nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, Unpack, cast, overload
 
-import msgspec
-
-from tidyllm.client import fetch, look
-from tidyllm.client.calls import shown, transport_for
-from tidyllm.client.jobs import Job
-from tidyllm.client.plan import Plan, keep, plan, prepare
-from tidyllm.client.preview import Preview, preview
-from tidyllm.client.progress import batch_bar
+from tidyllm.client import again, fetch, look
+from tidyllm.client.batch_watch import previews
+from tidyllm.client.calls import transport_for
+from tidyllm.client.chat import Conversations, LLMMessage
+from tidyllm.client.jobs import Job, JobFolder, job_of
+from tidyllm.client.plan import Plan, Prepared, keep, plan, prepare
+from tidyllm.client.preview import Preview
+from tidyllm.client.rows import Prompt
+from tidyllm.client.schemas import schema_of
 from tidyllm.client.send import send
+from tidyllm.client.send_options import SendOptions, SendSettings, send_settings
+from tidyllm.client.stopping import told_if_stopped
 from tidyllm.client.targets import Target, find_target
+from tidyllm.core.clock import Clock
+from tidyllm.core.errors import BadAnswerError, JobError, PartlyFailedError
+from tidyllm.core.message import AssistantTurn, Conversation
+from tidyllm.core.reply import Answer
+from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.drive import adrive, drive
@@ -26,361 +32,250 @@ if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame
 
-POLL_S = 30.0
-"""Longest pause between two looks at a batch; the first ones are shorter."""
+    Sent: TypeAlias = Conversations | IntoDataFrame
+
 _SAME_AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
 
 
 @overload
-def list_batches(
-    model: Model | str, *, limit: int | None = None, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-def list_batches(model: Model | str, *, limit: int | None = None, dry_run: Literal[True]) -> Preview: ...
-def list_batches(model: Model | str, *, limit: int | None = None, dry_run: bool = False) -> "pl.DataFrame | Preview":
-    """Return a table of a provider's batches, newest first, all pages or the newest `limit`.
-
-        list_batches(openai())
-
-    The first columns are `batch_id, status, created_at, expires_at, request_total, request_completed,
-    request_failed`, for every provider; times are UTC. Raises ApiError and its kin as the provider answers.
-    """
-    asked = resolve_model(model)
-    if dry_run:
-        return preview(look.list_all(shown(asked), limit=limit))
-    batches = drive(look.list_all(asked, limit=limit), transport_for(asked))
-    return look.frame_of(batches, asked)
-
-
-@overload
-async def alist_batches(
-    model: Model | str, *, limit: int | None = None, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-async def alist_batches(model: Model | str, *, limit: int | None = None, dry_run: Literal[True]) -> Preview: ...
-async def alist_batches(
-    model: Model | str, *, limit: int | None = None, dry_run: bool = False
-) -> "pl.DataFrame | Preview":
-    """Return what `list_batches` does."""
-    asked = resolve_model(model)
-    if dry_run:
-        return preview(look.list_all(shown(asked), limit=limit))
-    batches = await adrive(look.list_all(asked, limit=limit), transport_for(asked))
-    return look.frame_of(batches, asked)
-
-
-@overload
-def check_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-def check_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
-def check_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
-) -> "pl.DataFrame | list[Preview]":
-    """Return how a job's batches stand now, one row each, with the columns of `list_batches`.
-
-    `job` is what `send_batch` returned, or its name, or with `provider` the provider's id of any batch.
-    Raises JobNotFoundError, and ApiError and its kin as the provider answers.
-    """
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.look)
-    return look.frame_of(drive(look.look(target), transport_for(target.model)), target.model)
-
-
-@overload
-async def acheck_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-async def acheck_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
-) -> list[Preview]: ...
-async def acheck_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
-) -> "pl.DataFrame | list[Preview]":
-    """Return what `check_batch` does."""
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.look)
-    return look.frame_of(await adrive(look.look(target), transport_for(target.model)), target.model)
-
-
-@overload
-def cancel_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-def cancel_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
-def cancel_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
-) -> "pl.DataFrame | list[Preview]":
-    """Ask a job's batches to stop, and return how they stand, as `check_batch` does; what is answered can be fetched.
-
-    Raises ConflictError for a batch that has ended otherwise.
-    """
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.cancel)
-    return look.frame_of(drive(look.cancel(target), transport_for(target.model)), target.model)
-
-
-@overload
-async def acancel_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
-) -> "pl.DataFrame": ...
-@overload
-async def acancel_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
-) -> list[Preview]: ...
-async def acancel_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
-) -> "pl.DataFrame | list[Preview]":
-    """Do what `cancel_batch` does."""
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.cancel)
-    return look.frame_of(await adrive(look.cancel(target), transport_for(target.model)), target.model)
-
-
-@overload
 def send_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: Literal[False] = False,
+    **options: Unpack[SendOptions],
 ) -> Job: ...
 @overload
 def send_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: Literal[True],
+    **options: Unpack[SendOptions],
 ) -> Plan: ...
 def send_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: bool = False,
+    **options: Unpack[SendOptions],
 ) -> Job | Plan:
     """Send a table as a batch, one request a row, and return the job that it is from now on.
 
-        job = send_batch(reviews, openai(), prompt="Rate this review: {text}", name="reviews-november")
+        job = send_batch(reviews, openai(), prompt="Rate this review: {text}", schema=Review, name="reviews-november")
+        job = send_batch(papers, openai("text-embedding-3-small"), embed="abstract")
 
-    `prompt` and `system` are templates over the table's columns; a plain list of texts needs none. The job is kept on
-    disk under its name, or one made of its content: sending the same again returns the same job and sends nothing,
-    and whatever an earlier attempt left undone is done. With `dry_run` you get what would be sent, and nothing is.
+    `prompt`, `system` and `schema` are what they are for `chat`; a list of texts needs none, and a list of
+    conversations says itself what is asked. With `embed` the texts of that column become vectors. What is more than the
+    provider takes in one batch becomes several, which are one job all the same. The job is kept on disk under its
+    `name`, or one made of its content: sending the same again returns the same job and sends nothing, and whatever an
+    earlier attempt left undone is done. `budget=` refuses what might cost more US dollars; what else can be said is in
+    docs/batches.md. With `dry_run` you get what would be sent, and what it costs about, and nothing is.
 
-    Raises SettingError, before anything is sent, for a prompt, a table or a size that cannot be; JobChangedError for
-    a name under which something else was sent; JobLockedError; ApiError and its kin as the provider answers.
+    Raises SettingError, before anything is sent, for a prompt, a table, a row or a budget that cannot be;
+    JobChangedError for a name under which something else was sent; JobUnsureError where an earlier attempt may have
+    created a batch that nobody can tell from others; JobLockedError; ApiError and its kin as the provider answers.
     """
-    asked = resolve_model(model)
-    prepared = prepare(data, asked, prompt=prompt, system=system, name=name)
+    asked, settings = resolve_model(model), send_settings(options)
+    prepared = _prepared(data, asked, prompt=prompt, system=system, schema=schema, settings=settings)
     if dry_run:
         return plan(prepared)
     transport = transport_for(asked)
-    with _told_if_stopped(_SAME_AGAIN):
-        return drive(send(keep(prepared, transport.clock), asked, clock=transport.clock), transport)
+    with told_if_stopped(_SAME_AGAIN):
+        folder = keep(prepared, transport.clock)
+        return drive(send(folder, asked, clock=transport.clock, adopt=settings.adopt), transport)
 
 
 @overload
 async def asend_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: Literal[False] = False,
+    **options: Unpack[SendOptions],
 ) -> Job: ...
 @overload
 async def asend_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: Literal[True],
+    **options: Unpack[SendOptions],
 ) -> Plan: ...
 async def asend_batch(
-    data: "list[str] | IntoDataFrame",
+    data: "Sent",
     model: Model | str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt = None,
     system: str | None = None,
-    name: str | None = None,
+    schema: object = None,
     dry_run: bool = False,
+    **options: Unpack[SendOptions],
 ) -> Job | Plan:
     """Do what `send_batch` does."""
-    asked = resolve_model(model)
-    prepared = await asyncio.to_thread(prepare, data, asked, prompt=prompt, system=system, name=name)
+    asked, settings = resolve_model(model), send_settings(options)
+    prepared = await asyncio.to_thread(
+        _prepared, data, asked, prompt=prompt, system=system, schema=schema, settings=settings
+    )
     if dry_run:
-        return plan(prepared)
+        return await asyncio.to_thread(plan, prepared)
     transport = transport_for(asked)
-    with _told_if_stopped(_SAME_AGAIN):
+    with told_if_stopped(_SAME_AGAIN):
         folder = await asyncio.to_thread(keep, prepared, transport.clock)
-        return await adrive(send(folder, asked, clock=transport.clock), transport)
-
-
-@overload
-def wait_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: Literal[False] = False,
-) -> "pl.DataFrame": ...
-@overload
-def wait_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: Literal[True],
-) -> list[Preview]: ...
-def wait_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: bool = False,
-) -> "pl.DataFrame | list[Preview]":
-    """Wait until a job's batches have ended, and return how, as `check_batch` does; on a terminal a bar shows how far.
-
-    Ctrl-C ends the waiting, never the job. A lost network or a provider in trouble ends neither: it is logged once, and
-    the next look may succeed. Raises NotDoneError when `timeout_s` seconds have passed, with what was wrong at the last
-    look as its cause; AuthError, NotFoundError and their kin at once.
-    """
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.look)
-    transport = transport_for(target.model)
-    with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
-        waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
-        batches = drive(waiting, transport)
-    return look.frame_of(batches, target.model)
-
-
-@overload
-async def await_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: Literal[False] = False,
-) -> "pl.DataFrame": ...
-@overload
-async def await_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: Literal[True],
-) -> list[Preview]: ...
-async def await_batch(
-    job: Job | str,
-    provider: Model | str | None = None,
-    *,
-    poll_s: float = POLL_S,
-    timeout_s: float | None = None,
-    progress: bool = True,
-    dry_run: bool = False,
-) -> "pl.DataFrame | list[Preview]":
-    """Do what `wait_batch` does."""
-    target = find_target(job, provider)
-    if dry_run:
-        return _previews(target, look.look)
-    transport = transport_for(target.model)
-    with _told_if_stopped(_way_on(target)), batch_bar(target.name, wanted=progress) as show:
-        waiting = look.wait(target, poll_s=poll_s, timeout_s=timeout_s, clock=transport.clock, show=show)
-        batches = await adrive(waiting, transport)
-    return look.frame_of(batches, target.model)
+        return await adrive(send(folder, asked, clock=transport.clock, adopt=settings.adopt), transport)
 
 
 @overload
 def fetch_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: Literal[False] = False
 ) -> "pl.DataFrame": ...
 @overload
-def fetch_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
 def fetch_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: Literal[True]
+) -> list[Preview]: ...
+def fetch_batch(
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: bool = False
 ) -> "pl.DataFrame | list[Preview]":
-    """Return the rows of a job with their answers: the columns as they were, then `reply` and `llm_...`.
+    """Return the rows of a job with their answers: the columns as they were, then those of `chat`.
 
     The table is of the kind that was sent: polars, pandas or Arrow. Every row is there whatever became of it, as
-    `llm_status` says: ok, refused, truncated, invalid, failed, expired, cancelled or pending. Everything the provider
-    has is saved in the job's folder before it is read; once its files are there, fetching again needs no network. Only
-    rows of a batch whose files are not there yet are pending. A batch that was sent from elsewhere is fetched by its id
-    with `provider`; its rows are then a column `custom_id`.
+    `llm_status` says: ok, refused, truncated, invalid, failed, expired, cancelled or pending; `llm_cost` is at the
+    price of batches. A job for vectors has the column `embeddings`, and one of conversations gives a list of these
+    back, answered; type checkers are told of polars alone. Everything the provider has is saved in the job's folder
+    before it is read; once its files are there, fetching again needs no network. With `partial` a batch may still run:
+    rows of which nothing is known yet are pending. A batch that was sent from elsewhere is fetched by its id with
+    `provider`; its rows are then a column `custom_id`.
 
-    Raises NotDoneError before the batch has ended; BatchFailedError where it was refused as a whole.
+    Raises NotDoneError before all has ended, unless `partial`; BatchFailedError where it was refused as a whole; of
+    conversations PartlyFailedError, with all that came in `results`, where one has no answer.
     """
     target = find_target(job, provider)
     if dry_run:
-        return _previews(target, look.look)
+        return previews(target, look.look)
     transport = transport_for(target.model)
-    folder = drive(fetch.download(target, clock=transport.clock), transport)
-    return fetch.tabulate(folder, target.model)
+    folder = drive(fetch.download(target, clock=transport.clock, partial=partial), transport)
+    return _fetched(folder, target.model)
 
 
 @overload
 async def afetch_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: Literal[False] = False
 ) -> "pl.DataFrame": ...
 @overload
 async def afetch_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: Literal[True]
 ) -> list[Preview]: ...
 async def afetch_batch(
-    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+    job: Job | str, provider: Model | str | None = None, *, partial: bool = False, dry_run: bool = False
 ) -> "pl.DataFrame | list[Preview]":
     """Return what `fetch_batch` does."""
     target = find_target(job, provider)
     if dry_run:
-        return _previews(target, look.look)
+        return previews(target, look.look)
     transport = transport_for(target.model)
-    folder = await adrive(fetch.download(target, clock=transport.clock), transport)
-    return await asyncio.to_thread(fetch.tabulate, folder, target.model)
+    folder = await adrive(fetch.download(target, clock=transport.clock, partial=partial), transport)
+    return await asyncio.to_thread(_fetched, folder, target.model)
 
 
-def _previews(target: Target, ask: Callable[[Target], Call[object]]) -> list[Preview]:
-    """Return what would be sent first about each of a job's batches."""
-    asked = msgspec.structs.replace(target, model=shown(target.model))
-    return [preview(ask(msgspec.structs.replace(asked, batch_ids=(one,)))) for one in target.batch_ids]
+@overload
+def retry_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False) -> Job: ...
+@overload
+def retry_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]) -> list[Preview]: ...
+def retry_batch(job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False) -> Job | list[Preview]:
+    """Send again what of a job has failed, expired or was cancelled, into the same job, and return that.
+
+    Its results are fetched first; what was answered, be it refused, cut off or invalid, was paid for and stays. Waiting
+    and fetching go on under the job's name: a row has its newest answer. Where nothing has failed nothing is sent.
+
+    Raises NotDoneError while a part of the job is still under way; JobError for a batch that was not sent from here.
+    """
+    target = find_target(job, provider)
+    if dry_run:
+        return previews(target, look.look)
+    transport = transport_for(target.model)
+    with told_if_stopped(_retry_on(target)):
+        folder = drive(_had(target, clock=transport.clock), transport)
+        if not again.put_failed_again(folder, target.model):
+            return job_of(folder, folder.read(), model=target.model)
+        return drive(send(folder, target.model, clock=transport.clock), transport)
 
 
-@contextmanager
-def _told_if_stopped(way_on: str) -> Iterator[None]:
-    """Have whoever stops the block, by Ctrl-C or by cancelling its task, be told how to go on."""
-    try:
-        yield
-    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
-        stop.add_note(way_on)
-        raise
+@overload
+async def aretry_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[False] = False
+) -> Job: ...
+@overload
+async def aretry_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: Literal[True]
+) -> list[Preview]: ...
+async def aretry_batch(
+    job: Job | str, provider: Model | str | None = None, *, dry_run: bool = False
+) -> Job | list[Preview]:
+    """Do what `retry_batch` does."""
+    target = find_target(job, provider)
+    if dry_run:
+        return previews(target, look.look)
+    transport = transport_for(target.model)
+    with told_if_stopped(_retry_on(target)):
+        folder = await adrive(_had(target, clock=transport.clock), transport)
+        if not await asyncio.to_thread(again.put_failed_again, folder, target.model):
+            return job_of(folder, folder.read(), model=target.model)
+        return await adrive(send(folder, target.model, clock=transport.clock), transport)
 
 
-def _way_on(target: Target) -> str:
-    again = repr(target.name) if target.folder else f"{target.name!r}, provider={target.model!r}"
-    return f"The batch goes on without us: wait_batch({again}) waits again, fetch_batch({again}) fetches what it gave."
+def _prepared(
+    data: "Sent", model: Model, *, prompt: Prompt, system: str | None, schema: object, settings: SendSettings
+) -> Prepared:
+    wanted = None if schema is None else schema_of(schema)
+    return prepare(data, model, prompt=prompt, system=system, schema=wanted, settings=settings)
+
+
+def _fetched(folder: JobFolder, model: Model) -> "pl.DataFrame":
+    if folder.read().kind != "messages":
+        return fetch.tabulate(folder, model)
+    talks, answers = fetch.conversations(folder, model)
+    schema = folder.read().schema
+    results = [_answered(talk, answer, schema=schema) for talk, answer in zip(talks, answers, strict=True)]
+    failures = [result for result in results if isinstance(result, Exception)]
+    if failures:
+        raise PartlyFailedError(
+            f"{len(failures)} of {len(results)} conversations have no answer, the first because: {failures[0]} The "
+            "exception's `results` has them all.",
+            results=tuple(results),
+        ) from failures[0]
+    return cast("pl.DataFrame", results)
+
+
+def _answered(talk: Conversation, answer: Answer, *, schema: Schema | None) -> LLMMessage | BadAnswerError:
+    if answer.reply is None:
+        return BadAnswerError(f"{answer.custom_id} is {answer.outcome.value}: {answer.error}", body=b"")
+    return LLMMessage(system=talk.system, turns=(*talk.turns, AssistantTurn(answer.reply, schema)))
+
+
+def _had(target: Target, *, clock: Clock) -> Call[JobFolder]:
+    """Return the folder of a job with all its results. Raises JobError where nobody here knows what it asked."""
+    if target.folder is None or target.folder.read().kind is None:
+        raise JobError(
+            f"{target.name} was not sent from here, so that its requests are unknown: send the rows as a new job.",
+            name=target.name,
+        )
+    return (yield from fetch.download(target, clock=clock))
+
+
+def _retry_on(target: Target) -> str:
+    return f"retry_batch({target.name!r}) again goes on where it stopped: what was sent is not sent twice."

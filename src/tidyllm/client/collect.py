@@ -28,7 +28,7 @@ class Collected:
         self._packed: list[pl.DataFrame] = []
 
     def add(self, number: int, answer: Answer) -> None:
-        """Take the answer of a row, numbered from 0."""
+        """Take the answer of a row, numbered from 0; of two for one row the later counts."""
         with self._lock:
             self._rows.append((number, *self._columns.row(answer)))
             if len(self._rows) == _PACKED:
@@ -38,7 +38,7 @@ class Collected:
         """Return the columns of so many rows, in their order; `pending` is said of those without an answer."""
         with self._lock:
             self._pack()
-            found = pl.concat(self._packed).unique(_NUMBER, keep="first", maintain_order=True)
+            found = pl.concat(self._packed).unique(_NUMBER, keep="last", maintain_order=True)
         rows = pl.DataFrame({_NUMBER: pl.arange(0, height, eager=True)}).join(found, on=_NUMBER, how="left")
         is_pending = pl.col("llm_status").is_null()
         told = rows.sort(_NUMBER).with_columns(

@@ -19,7 +19,7 @@ from tidyllm.client.rows import LIST_COLUMN, TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.errors import SettingError
 from tidyllm.core.model_info import ModelInfo
-from tidyllm.core.reply import Answer, Reply
+from tidyllm.core.reply import Reply
 from tidyllm.core.schema import Schema
 
 ROW_ID = "llm_custom_id"
@@ -96,6 +96,15 @@ class Table:
         """Yield the rows as plain values; a missing value is None, whatever the kind of table calls it."""
         return self._plain.iter_rows(named=True)
 
+    def texts(self, column: str) -> list[str | None]:
+        """Return the texts of a column. Raises SettingError where there is none of that name, or of something else."""
+        if column not in self.columns:
+            raise SettingError(f"There is no column {column!r}. The columns are: {', '.join(self.columns)}.")
+        found = self._plain.get_column(column)
+        if found.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+            raise SettingError(f"The column {column!r} holds {found.dtype}, and no texts.")
+        return found.cast(pl.String).to_list()
+
     def digest(self) -> str:
         """Return a hash of the columns' names and of all values, the same in every process."""
         state = hashlib.sha256(_canonical(self.columns))
@@ -133,14 +142,21 @@ def refuse_collision(columns: Iterable[str], *, adds: Iterable[str], hint: str =
         raise SettingError(f"The columns {', '.join(taken)} would collide with the answers: rename or drop them{hint}.")
 
 
-def read_table(data: list[str] | IntoDataFrame, *, schema: Schema | None = None, prefix: str = "") -> Table:
+def read_table(
+    data: list[str] | IntoDataFrame,
+    *,
+    schema: Schema | None = None,
+    prefix: str = "",
+    adds: Iterable[str] | None = None,
+) -> Table:
     """Return the table that a user gave; a list of texts becomes the one column `prompt`.
 
-    Raises SettingError for anything else, and for columns that answers, whose names begin so, would collide with.
+    Raises SettingError for anything else, and for columns that answers, whose names begin so, would collide with;
+    `adds` says which these are where they are not those of a chat.
     """
     frame = open_table(data)
-    adds = (ROW_ID, *(prefix + name for name in Columns(schema).types))
-    refuse_collision(frame.columns, adds=adds, hint=', or give prefix="new_"')
+    added = (ROW_ID, *(prefix + name for name in adds or Columns(schema).types))
+    refuse_collision(frame.columns, adds=added, hint=', or give prefix="new_"')
     return Table(frame)
 
 
@@ -149,29 +165,22 @@ def plain_table(data: IntoDataFrame) -> pl.DataFrame:
     return _as_polars(_opened(data))
 
 
-def join_answers(rows: Path, kind: TableKind, *, answers: Mapping[str, Answer]) -> pl.DataFrame:
-    """Return the rows that `Table.save` wrote, with the columns of their answers, as the kind of table they were.
+def join_columns(rows: Path, kind: TableKind, *, added: pl.DataFrame) -> IntoDataFrame:
+    """Return the rows that `Table.save` wrote, with columns beside them, as the kind of table they were.
 
-    Type checkers are told of the usual kind alone.
+    The columns are in the order of the rows' numbers; each row has its number at the end of its id.
     """
     frame: nw.DataFrame[IntoDataFrame] = nw.read_parquet(rows, backend=kind)
     ids = frame.get_column(ROW_ID).to_list()
-    told = nw.from_native(as_kind(answers_frame(answers[row_id] for row_id in ids), kind), eager_only=True)
-    joined = frame.drop(ROW_ID).with_columns(*(told.get_column(name) for name in told.columns))
-    return cast("pl.DataFrame", joined.to_native())
-
-
-def answers_by_id(answers: Iterable[Answer]) -> pl.DataFrame:
-    """Return answers as a table of their own, where the rows that asked are unknown."""
-    found = list(answers)
-    ids = pl.Series("custom_id", [answer.custom_id for answer in found], dtype=pl.String)
-    return answers_frame(found).insert_column(0, ids)
-
-
-def answers_frame(answers: Iterable[Answer]) -> pl.DataFrame:
-    """Return the columns that answers add to a table, one row each; all typed, however many there are."""
-    columns = Columns()
-    return pl.DataFrame(map(columns.row, answers), schema=columns.types, orient="row")
+    numbers = [int(row_id.rpartition("-")[2]) - 1 for row_id in ids]
+    if numbers != list(range(added.height)):
+        added = added[numbers]
+    refuse_collision([name for name in frame.columns if name != ROW_ID], adds=added.columns)
+    told = nw.from_native(as_kind(added, kind), eager_only=True)
+    joined: IntoDataFrame = (
+        frame.drop(ROW_ID).with_columns(*(told.get_column(name) for name in told.columns)).to_native()
+    )
+    return joined
 
 
 def replies_frame(replies: Iterable[Reply]) -> pl.DataFrame:

@@ -3,17 +3,19 @@
 .tidyllm/<name>/            or under $TIDYLLM_HOME; mode 0700
     job.json                intent before anything is sent, fact after; the other files are whole once it exists
     rows.parquet            the rows and the ids of their requests; missing where a batch of elsewhere was fetched
-    requests.jsonl          the requests as they are uploaded
+    requests-<n>.jsonl      the requests of the n-th batch, as they are sent
     raw/<batch id>/         the provider's result files, as downloaded
     .lock                   held while the job is being changed
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -22,7 +24,9 @@ from tidyllm.client.rows import TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.disk import sync_folder
 from tidyllm.core.errors import JobChangedError, JobError, JobLockedError, JobNotFoundError, SettingError
-from tidyllm.provider import Model, find_provider
+from tidyllm.core.params import Params
+from tidyllm.core.schema import Schema
+from tidyllm.provider import Model, Provider, find_provider
 
 FORMAT = 1
 """Of `job.json` and of the key; a change that old files do not survive counts it up."""
@@ -30,14 +34,27 @@ _HOME = ".tidyllm"
 _HOME_ENV = "TIDYLLM_HOME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHOWN_CHARACTERS = 60
+_LOG = logging.getLogger("tidyllm")
+
+
+JobKind: TypeAlias = TableKind | Literal["messages"]
+"""What the rows of a job came in: a table, or a list of conversations."""
 
 
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch at the provider that carries rows of a job."""
+    """One batch at the provider that carries rows of a job, or is to."""
 
     token: str
-    """Our mark in the batch's metadata, by which it is found again when its id was lost in a crash."""
+    """Our mark in the batch's notes, by which it is found again when its id was lost in a crash."""
     requests: int
+    file: str = "requests.jsonl"
+    """The file of its requests, in the job's folder."""
+    rows: tuple[tuple[int, int], ...] = ()
+    """The rows that ask them, as runs from first to last, numbered from 1; without any, the first `requests`."""
+    tokens: int = 0
+    """Of its prompts, about."""
+    inline: bool = False
+    """Whether the file is the body of the request that starts the batch; else it is uploaded."""
     input_file_id: str | None = None
     tried_at: float | None = None
     """When the batch may have been created without our having seen its id; seconds since 1970 UTC."""
@@ -45,6 +62,16 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """As it was last reported and saved."""
     downloaded: bool = False
     """Whether its result files are in `raw/`, all of them and for good."""
+    again: bool = False
+    """Whether its rows were in an earlier batch of the job, and failed there."""
+    refused: tuple[Batch, ...] = ()
+    """Batches of the same requests that the provider refused as a whole for what passes, so that they went again."""
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of its rows, in the order of its requests."""
+        for first, last in self.rows or ((1, self.requests),):
+            yield from range(first, last + 1)
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +86,35 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     base_url: str
     model: str | None
-    kind: TableKind | None
-    """The kind of table the rows came in; null where there are no rows."""
+    kind: JobKind | None
+    """What the rows came in; null where there are no rows."""
     created_at: float
     """Seconds since 1970 UTC."""
     remotes: tuple[Remote, ...]
+    api: str | None = None
+    """What the requests speak, where they are for chat."""
+    embeds: str | None = None
+    """The column whose texts become vectors; null where the requests are for chat."""
+    schema: Schema | None = None
+    """What the answers must look like."""
+    prefix: str = ""
+    """What the names of the answers' columns begin with."""
+    ids: str = "row"
+    """What the ids of the requests begin with, before a dash and the row's number."""
+    queue_tokens: int | None = None
+    """Most tokens of prompts that wait at the provider at a time, where that was said."""
+    cancelled: bool = False
+    """Whether what was not sent yet is not to be."""
+
+    @property
+    def height(self) -> int:
+        """Return how many rows it has; of a batch of elsewhere, how many requests."""
+        return msgspec.json.decode(self.parts["rows"], type=int) if "rows" in self.parts else self.requests
+
+    @property
+    def requests(self) -> int:
+        """Return how many different rows ask something."""
+        return sum(remote.requests for remote in self.remotes if not remote.again)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +124,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     model: Model
     rows: int
-    """How many requests it has."""
     batch_ids: tuple[str, ...]
     """What the provider calls its batches."""
 
@@ -87,7 +137,6 @@ class JobFolder:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self.path = path
-        self.requests = path / "requests.jsonl"
         self.rows = path / "rows.parquet"
 
     @property
@@ -163,6 +212,14 @@ class JobFolder:
             yield
 
 
+class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was read from its folder, and the model that it asks."""
+
+    folder: JobFolder
+    record: JobRecord
+    model: Model
+
+
 def home() -> Path:
     """Return the folder that jobs live in: `$TIDYLLM_HOME`, or `.tidyllm` where the program runs."""
     return Path(os.environ.get(_HOME_ENV) or _HOME).absolute()
@@ -205,20 +262,44 @@ def batch_ids(record: JobRecord) -> tuple[str, ...]:
     return tuple(remote.batch.id for remote in record.remotes if remote.batch is not None)
 
 
+def batches_elsewhere(record: JobRecord) -> set[str]:
+    """Return the batches that this job and the others of this machine know."""
+    known = set(batch_ids(record))
+    for path in home().glob("*/job.json"):
+        try:
+            known.update(batch_ids(JobFolder(path.parent).read()))
+        except JobError as fault:
+            # A damaged job of somebody else's is no reason to stop; its batches count as unknown.
+            _LOG.warning("%s", fault)
+    return known
+
+
 def job_of(folder: JobFolder, record: JobRecord, *, model: Model) -> Job:
     """Return the value that stands for a job."""
     return Job(
         name=record.name,
         folder=folder.path,
         model=model,
-        rows=sum(remote.requests for remote in record.remotes),
+        rows=record.height,
         batch_ids=batch_ids(record),
     )
 
 
 def model_of(record: JobRecord) -> Model:
     """Return the model that a job was sent to; its key is looked for in the environment."""
-    return find_provider(record.provider)(record.model, base_url=record.base_url)
+    provider = find_provider(record.provider)
+    model = provider(record.model, base_url=record.base_url, api=api_of(record, provider))
+    if "parameters" not in record.parts:
+        return model
+    return msgspec.structs.replace(model, params=msgspec.json.decode(record.parts["parameters"], type=Params))
+
+
+def api_of(record: JobRecord, provider: Provider) -> str | None:
+    """Return what the requests of a job speak; of one that was written before jobs said so their endpoint tells."""
+    if record.api is not None:
+        return record.api
+    path = record.parts.get("path")
+    return next((chat.api for chat in provider.batch_chats if canonical(chat.path) == path), None)
 
 
 def refuse_change(old: JobRecord, parts: Mapping[str, str]) -> None:

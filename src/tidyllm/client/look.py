@@ -4,12 +4,16 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tidyllm.client.targets import Target, batches_of
+import msgspec
+
+from tidyllm.client.send import give_up, note, tend, unsent
+from tidyllm.client.targets import Target, batches_of, cancels_of, deletes_of
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import (
     ApiError,
     BadAnswerError,
+    JobLockedError,
     NotDoneError,
     RateLimitError,
     ServerError,
@@ -29,11 +33,16 @@ _PAUSE_FIRST_S = 1.0
 _PAUSE_GROWTH = 1.5
 _ASKED_PAUSE_MAX_S = 3_600.0
 """Longest pause that a provider can ask for between two looks."""
+_QUEUED = "queued"
+"""Where a job stands of which all that was sent has ended, and not all was sent."""
 _LOG = logging.getLogger("tidyllm")
 
 
-def list_all(model: Model, *, limit: int | None) -> Call[tuple[Batch, ...]]:
-    """Return the newest `limit` batches, or all; asks for no more rows and no more pages than that needs."""
+def list_all(model: Model, *, limit: int | None, show: Callable[[int], None] | None = None) -> Call[tuple[Batch, ...]]:
+    """Return the newest `limit` batches, or all; asks for no more rows and no more pages than that needs.
+
+    `show`, if there is one, is called after each page with how many there are so far.
+    """
     if limit is not None and limit < 1:
         raise SettingError(f"limit= must be at least 1, not {limit}.")
     found: dict[str, Batch] = {}
@@ -46,6 +55,8 @@ def list_all(model: Model, *, limit: int | None) -> Call[tuple[Batch, ...]]:
         known = len(found)
         found |= {batch.id: batch for batch in page.batches}
         after = page.after
+        if show is not None:
+            show(len(found))
         if after is None:
             break
         if len(found) == known:
@@ -60,9 +71,20 @@ def look(target: Target) -> Call[tuple[Batch, ...]]:
 
 
 def cancel(target: Target) -> Call[tuple[Batch, ...]]:
-    """Ask the batches to stop, and return them."""
-    cancel_one, site = batches_of(target.model).cancel, target.model.site
-    return _each(target, lambda batch_id: cancel_one(site, batch_id))
+    """Ask the batches to stop, and return them; what of a job was not sent yet never is."""
+    cancel_one, site = cancels_of(target.model).cancel, target.model.site
+    if target.folder is not None and unsent(target.folder):
+        with target.folder.locked():
+            give_up(target.folder)
+    return (yield from _each(target, lambda batch_id: cancel_one(site, batch_id)))
+
+
+def delete(target: Target) -> Call[tuple[str, ...]]:
+    """Have the provider forget the batches; return their ids."""
+    deletes, site = deletes_of(target.model), target.model.site
+    for batch_id in target.batch_ids:
+        yield from deletes.delete(site, batch_id)
+    return target.batch_ids
 
 
 def wait(
@@ -76,13 +98,15 @@ def wait(
     """Return the batches once all have ended; `show`, if there is one, is called with each look at them.
 
     Looks often at first and every `poll_s` later; a look that fails for want of a network or of a working provider is
-    made again. Raises NotDoneError after `timeout_s`, and for a status that is not known to be an end or the way to
-    one.
+    made again. What a job has not sent yet is sent meanwhile, as soon as it may be, and what was refused for what
+    passes is sent again. Raises NotDoneError after `timeout_s`, and for a status that is not known to be an end or the
+    way to one.
     """
     began, pause, word = clock.monotonic(), _PAUSE_FIRST_S, "unknown"
     outage: TransportError | ServerError | RateLimitError | None = None
     while True:
         try:
+            target = yield from _tended(target, clock=clock)
             batches = yield from look(target)
         except (TransportError, ServerError, RateLimitError) as fault:
             if outage is None:
@@ -92,10 +116,11 @@ def wait(
             outage = None
             if show is not None:
                 show(batches)
+            goes_on = _noted(target, batches)
             unended = [batch for batch in batches if not batch.status.ended]
-            if not unended:
+            if not unended and not goes_on:
                 return batches
-            word = _known_word(unended[0], target.name)
+            word = _known_word(unended[0], target.name) if unended else _QUEUED
         left = float("inf") if timeout_s is None else timeout_s - (clock.monotonic() - began)
         if left <= 0:
             told = f"is still {word}" if outage is None else "cannot be seen"
@@ -106,6 +131,31 @@ def wait(
             ) from outage
         yield Sleep(min(max(min(pause, poll_s), _asked_pause_s(outage)), left))
         pause *= _PAUSE_GROWTH
+
+
+def _tended(target: Target, *, clock: Clock) -> Call[Target]:
+    """Send what of a job is to be sent now; return which batches it has."""
+    if target.folder is None or not unsent(target.folder):
+        return target
+    try:
+        batch_ids = yield from tend(target.folder, target.model, clock=clock)
+    except JobLockedError:
+        # Another process is at it: it sends, and we look.
+        return target
+    return msgspec.structs.replace(target, batch_ids=batch_ids)
+
+
+def _noted(target: Target, batches: tuple[Batch, ...]) -> bool:
+    """Write down how a job's batches stand; return whether more of it is to be sent."""
+    if target.folder is None:
+        return False
+    try:
+        with target.folder.locked():
+            note(target.folder, batches)
+    except JobLockedError:
+        # Another process has it in hand, which may be about to send more.
+        return True
+    return unsent(target.folder)
 
 
 def frame_of(batches: tuple[Batch, ...], model: Model) -> "pl.DataFrame":

@@ -1,34 +1,40 @@
 """A job before it is sent: what it is made of, everything that can be wrong with it, and what would go out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.client import asked_rows, requests
+from tidyllm.client.asked_rows import Asked, rows_asked, talks_asked, texts_asked
 from tidyllm.client.calls import first_request, shown
-from tidyllm.client.disk import replacing, write_durably
-from tidyllm.client.jobs import JobFolder, JobRecord, Remote, canonical, job_folder, job_key, refuse_change
-from tidyllm.client.rows import asker, row_ids
-from tidyllm.client.targets import batch_chat_of, batches_of, files_of, name_of
+from tidyllm.client.disk import replacing
+from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
+from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key, refuse_change
+from tidyllm.client.rows import Prompt
+from tidyllm.client.send_options import SendSettings
+from tidyllm.client.targets import batch_chat_of, batches_of, files_of, limits_of, order_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
+from tidyllm.core.message import Conversation
 from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Request
-from tidyllm.dialect import BatchOrder
+from tidyllm.dialect import Framing
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
-    from tidyllm.client.frame import Table
-
 PURPOSE = "batch"
 """What the input file is uploaded for, in OpenAI's word."""
-TOKEN_NOTE = "tidyllm_token"  # noqa: S105 - the name of a note, no secret
-JOB_NOTE = "tidyllm_job"
-_TOKEN_UNMADE = "(made when it is sent)"  # noqa: S105 - what stands in its place
+_NO_TEXT = "No row of the table has a text: there is nothing to send."
+_IDS = "row"
+_MARK_BYTES = 6
 _LINES_SHOWN = 3
+_TOKEN_UNMADE = "(made when it is sent)"  # noqa: S105 - what stands in its place
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +45,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     model: Model
     rows: int
     """Requests."""
+    batches: int
+    """How many batches of the provider's they make."""
     bytes: int
-    """Size of the input file."""
+    """Size of the files of requests."""
+    tokens_in: int
+    """Of the prompts, about, at four bytes each."""
+    cost_in: float | None
+    """What these cost at the price of batches, in US dollars, without the answers; null where no price is known."""
     first_lines: tuple[str, ...]
-    """How the input file begins."""
+    """How the first file begins."""
     upload: Request | None
-    """Sends the input file; null where an earlier attempt has sent it."""
+    """Sends the first file; null where an earlier attempt has sent it, and where it is sent with the batch."""
     create: Request | None
-    """Starts the batch; null where it exists. The file's id and the token are known only when it is sent."""
+    """Starts the first batch; null where it exists. The file's id and the token are known only when it is sent."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,71 +66,90 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     model: Model
-    table: "Table"
-    lines: list[bytes]
-    """The requests, each with its line end."""
+    asked: Asked
+    schema: Schema | None
+    settings: SendSettings
     parts: dict[str, str]
+    ids: str
+    """What the ids of its requests begin with."""
 
 
 def prepare(
-    data: "list[str] | IntoDataFrame",
+    data: "Sequence[str | Conversation] | IntoDataFrame",
     model: Model,
     *,
-    prompt: str | None,
+    prompt: Prompt,
     system: str | None,
-    name: str | None,
-    schema: Schema | None = None,
+    schema: Schema | None,
+    settings: SendSettings,
 ) -> Prepared:
-    """Return the job that a table makes; sends and writes nothing. Raises SettingError for what is wrong with it."""
-    # Imported here, because it loads polars.
-    from tidyllm.client.frame import read_table  # noqa: PLC0415
+    """Return the job that a table or a list makes; sends and writes nothing.
 
-    batches_of(model)
-    files_of(model)
-    chat = batch_chat_of(model)
-    table = read_table(data)
-    if table.height == 0:
-        raise SettingError("The table has no rows: there is nothing to send.")
-    lines = list(_limited(_lines(table, model, prompt=prompt, system=system, schema=schema), model))
+    Raises SettingError for what is wrong with it as a whole; with a single row, when that is written.
+    """
+    batches = batches_of(model)
+    if batches.uploads:
+        files_of(model)
+    asked = _asked(data, model, prompt=prompt, system=system, schema=schema, settings=settings)
     parts: dict[str, object] = {
         "provider": model.provider.name,
         "base_url": model.base_url,
-        "model": model.chat_name,
-        "path": chat.path,
+        "model": model.chat_name if settings.embed is None else model.name or model.provider.embed_model,
+        "path": asked.path,
         "parameters": model.params,
-        "prompt": prompt,
-        "system": system,
         "schema": None if schema is None else schema.canonical(),
-        "columns": table.columns,
-        "rows": table.height,
-        "data": table.digest(),
+        "rows": asked.height,
+        **asked.parts,
     }
     # What is not asked for is left out, so that a part that is added one day leaves the keys of old jobs as they are.
     written = {part: canonical(value) for part, value in parts.items() if value is not None}
-    folder = job_folder(name or f"{model.provider.name}-{job_key(written)[:16]}")
-    return Prepared(name=folder.name, model=model, table=table, lines=lines, parts=written)
+    folder = job_folder(settings.name or f"{model.provider.name}-{job_key(written)[:16]}")
+    return Prepared(
+        name=folder.name,
+        model=model,
+        asked=asked,
+        schema=schema,
+        settings=settings,
+        parts=written,
+        # Where a batch is known by its requests alone, these say whose they are.
+        ids=_IDS if batches.keeps_notes else token_hex(_MARK_BYTES),
+    )
 
 
 def plan(prepared: Prepared) -> Plan:
     """Return what sending would do, with the values of the user's own headers left out.
 
-    Raises JobChangedError if a job of that name has other content.
+    Raises JobChangedError if a job of that name has other content; SettingError for a row that cannot be sent, and
+    where it may cost more than its budget.
     """
     model, folder = prepared.model, job_folder(prepared.name)
-    record = folder.read() if folder.exists else _intent(prepared, created_at=0.0, token=_TOKEN_UNMADE)
-    refuse_change(record, prepared.parts)
-    site = shown(model).site
-    remote = record.remotes[0]
+    inline = _is_inline(prepared, folder)
+    cuts, first_lines = _measured(prepared, folder, inline=inline)
+    guess = _guess(prepared, cuts)
+    if folder.exists:
+        record = folder.read()
+        refuse_change(record, prepared.parts)
+    else:
+        remotes = [one.remote(inline=inline, again=False) for one in cuts]
+        first = msgspec.structs.replace(remotes[0], token=_TOKEN_UNMADE)
+        record = _record(prepared, [first, *remotes[1:]], created_at=0.0)
+    remote, safe = record.remotes[0], shown(model)
     file_id = remote.input_file_id or "(id of the uploaded file)"
-    upload = files_of(model).upload(site, folder.requests, purpose=PURPOSE)
-    create = batches_of(model).create(site, order_of(record, model, input_file_id=file_id))
+    order = order_of(
+        OpenJob(folder=folder, record=record, model=safe), remote, input_file_id=None if remote.inline else file_id
+    )
+    create = batches_of(model).create(safe.site, order)
+    upload = files_of(model).upload(safe.site, order.requests, purpose=PURPOSE) if not remote.inline else None
     return Plan(
         name=prepared.name,
         model=model,
-        rows=len(prepared.lines),
-        bytes=sum(map(len, prepared.lines)),
-        first_lines=tuple(line.decode().rstrip("\n") for line in prepared.lines[:_LINES_SHOWN]),
-        upload=first_request(upload) if remote.input_file_id is None else None,
+        rows=guess.rows,
+        batches=len(record.remotes),
+        bytes=guess.bytes,
+        tokens_in=guess.tokens_in,
+        cost_in=guess.cost_in,
+        first_lines=tuple(line.decode() for line in first_lines),
+        upload=None if upload is None or remote.input_file_id is not None else first_request(upload),
         create=first_request(create) if remote.batch is None else None,
     )
 
@@ -126,63 +157,155 @@ def plan(prepared: Prepared) -> Plan:
 def keep(prepared: Prepared, clock: Clock) -> JobFolder:
     """Return the job's folder, with all that is to be sent written down before any of it is.
 
-    Raises JobChangedError if a job of that name has other content, JobLockedError if it is being worked on.
+    Raises JobChangedError if a job of that name has other content, JobLockedError if it is being worked on;
+    SettingError for a row that cannot be sent, and where it may cost more than its budget.
     """
     folder = job_folder(prepared.name)
+    if not folder.exists:
+        _refuse_wrong(prepared, folder)
     with folder.locked():
         if folder.exists:
             refuse_change(folder.read(), prepared.parts)
             return folder
+        # Of an attempt that was broken off before the job was one.
+        for path in folder.path.glob("requests-*.jsonl"):
+            path.unlink()
+        inline = _is_inline(prepared, folder)
+        cuts = requests.write(_cuts(prepared, folder, inline=inline))
+        ids = [f"{prepared.ids}-{number}" for number in range(1, prepared.asked.height + 1)]
         with replacing(folder.rows) as part:
-            prepared.table.save(part, row_ids(prepared.table.height))
-        write_durably(folder.requests, prepared.lines)
-        folder.write(_intent(prepared, created_at=clock.now(), token=token_hex(16)))
+            prepared.asked.save(part, ids)
+        remotes = [one.remote(inline=inline, again=False) for one in cuts]
+        folder.write(_record(prepared, remotes, created_at=clock.now()))
     return folder
 
 
-def order_of(record: JobRecord, model: Model, *, input_file_id: str) -> BatchOrder:
-    """Return what the job's batch is made of, with the token by which it can be found again."""
-    notes = {JOB_NOTE: record.name, TOKEN_NOTE: record.remotes[0].token}
-    return BatchOrder(input_file_id=input_file_id, path=batch_chat_of(model).path, metadata=notes)
+def room_of(model: Model, *, inline: bool, queue_tokens: int | None) -> requests.Room:
+    """Return how much a batch of a provider may hold, whose requests stand in the request that starts it or not."""
+    limits, inline_max = limits_of(model), batches_of(model).inline_bytes_max
+    most = min(limits.input_bytes_max, inline_max) if inline else limits.input_bytes_max
+    return requests.Room(requests=limits.requests_max, size=most, tokens=queue_tokens, who=model.provider.name)
 
 
-def _lines(
-    table: "Table", model: Model, *, prompt: str | None, system: str | None, schema: Schema | None
-) -> Iterator[bytes]:
-    name, chat, batches = name_of(model), batch_chat_of(model), batches_of(model)
-    ask = asker(prompt, system, columns=table.columns)
-    for custom_id, conversation in zip(row_ids(table.height), ask(table.rows()), strict=True):
-        body = chat.body(name, conversation, params=model.params, schema=schema)
-        yield batches.line(custom_id, path=chat.path, body=body) + b"\n"
+def places(folder: JobFolder) -> Callable[[], Path]:
+    """Return what says where the next file of requests stands, which none has been at yet."""
+    taken = {path.name for path in folder.path.glob("requests-*.jsonl")}
+    numbers = (number for number in count(1) if f"requests-{number}.jsonl" not in taken)
+    return lambda: folder.path / f"requests-{next(numbers)}.jsonl"
 
 
-def _limited(lines: Iterator[bytes], model: Model) -> Iterator[bytes]:
-    """Pass the lines on while they fit into one batch of the provider; raise SettingError when they no longer do."""
-    limits = model.provider.batch_limits
-    total = 0
-    for number, line in enumerate(lines, 1):
-        total += len(line)
-        if limits is not None and number > limits.requests_max:
-            raise SettingError(
-                f"{model.provider.name} takes {limits.requests_max:,} rows a batch: send fewer at a time."
-            )
-        if limits is not None and total > limits.input_bytes_max:
-            raise SettingError(
-                f"{model.provider.name} takes {limits.input_bytes_max:,} bytes a batch, which row {number:,} passes: "
-                "send fewer rows at a time."
-            )
-        yield line
+def framing_of(job: OpenJob) -> Callable[[str, Path], Framing]:
+    """Return what says, of a batch with that token and file, what stands around its requests in the body."""
+
+    def framing(token: str, file: Path) -> Framing:
+        remote = Remote(token=token, requests=0, file=file.name, inline=True)
+        return batches_of(job.model).framing(order_of(job, remote))
+
+    return framing
 
 
-def _intent(prepared: Prepared, *, created_at: float, token: str) -> JobRecord:
+def _asked(
+    data: object, model: Model, *, prompt: Prompt, system: str | None, schema: Schema | None, settings: SendSettings
+) -> Asked:
+    given = {"prompt": prompt, "system": system, "schema": schema}
+    if settings.embed is not None:
+        _refuse(given, why="embed= asks for vectors")
+        return texts_asked(data, model, column=settings.embed, prefix=settings.prefix)  # type: ignore[arg-type]
+    if isinstance(data, list) and any(isinstance(one, Conversation) for one in data):
+        _refuse({name: given[name] for name in ("prompt", "system")}, why="conversations say themselves what is asked")
+        return talks_asked(data, model, schema=schema)
+    return rows_asked(data, model, prompt=prompt, system=system, schema=schema, prefix=settings.prefix)  # type: ignore[arg-type]
+
+
+def _refuse(given: Mapping[str, object], *, why: str) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise SettingError(f"{name}= does not go with this: {why}.")
+
+
+def _is_inline(prepared: Prepared, folder: JobFolder) -> bool:
+    """Whether the requests are sent in the request that starts the batch: always, or because they are few."""
+    batches = batches_of(prepared.model)
+    if not batches.inline_bytes_max:
+        return False
+    if not batches.uploads:
+        return True
+    try:
+        first = None
+        for one, _ in _cuts(prepared, folder, inline=True):
+            first = first or one
+            if one is not first:
+                return False
+    except SettingError:
+        # A row that is too long for this way; one that is wrong is told of when the other way is gone.
+        return False
+    return True
+
+
+def _cuts(prepared: Prepared, folder: JobFolder, *, inline: bool) -> requests.Cuts:
+    model = prepared.model
+    room = room_of(model, inline=inline, queue_tokens=prepared.settings.queue_tokens)
+    framed = framing_of(OpenJob(folder=folder, record=_record(prepared, [], created_at=0.0), model=model))
+    numbered = asked_rows.lines(prepared.asked, model, ids=prepared.ids, inline=inline)
+    return requests.cut(numbered, room, place=places(folder), framing=framed if inline else requests.lines_framing)
+
+
+def _measured(prepared: Prepared, folder: JobFolder, *, inline: bool) -> tuple[list[requests.Cut], list[bytes]]:
+    """Return the batches that there will be, and how the first one begins; writes nothing."""
+    cuts: list[requests.Cut] = []
+    first_lines: list[bytes] = []
+    for one, line in _cuts(prepared, folder, inline=inline):
+        if not cuts or cuts[-1] is not one:
+            cuts.append(one)
+        if len(first_lines) < _LINES_SHOWN:
+            first_lines.append(line)
+    return cuts, first_lines
+
+
+def _refuse_wrong(prepared: Prepared, folder: JobFolder) -> None:
+    """Raise SettingError for what is wrong with a row, or costs too much, before anything is written.
+
+    Where there is no budget only what rows say is looked at, as making the requests takes much longer.
+    """
+    if prepared.settings.budget is not None:
+        _guess(prepared, _measured(prepared, folder, inline=_is_inline(prepared, folder))[0])
+        return
+    for _ in prepared.asked.talks():
+        pass
+    if next(iter(prepared.asked.bodies()), None) is None:
+        raise SettingError(_NO_TEXT)
+
+
+def _guess(prepared: Prepared, cuts: list[requests.Cut]) -> Estimate:
+    """Return what it comes to. Raises SettingError where there is nothing to send, and where it may cost too much."""
+    if not cuts:
+        raise SettingError(_NO_TEXT)
+    guess = estimated(
+        prepared.model,
+        rows=sum(one.requests for one in cuts),
+        size=sum(one.size for one in cuts),
+        embeds=prepared.settings.embed is not None,
+    )
+    refuse_beyond(prepared.settings.budget, guess, model=prepared.model)
+    return guess
+
+
+def _record(prepared: Prepared, remotes: list[Remote], *, created_at: float) -> JobRecord:
+    model, embeds = prepared.model, prepared.settings.embed
     return JobRecord(
         name=prepared.name,
         key=job_key(prepared.parts),
         parts=prepared.parts,
-        provider=prepared.model.provider.name,
-        base_url=prepared.model.base_url,
-        model=prepared.model.chat_name,
-        kind=prepared.table.kind,
+        provider=model.provider.name,
+        base_url=model.base_url,
+        model=model.chat_name if embeds is None else model.name or model.provider.embed_model,
+        kind=prepared.asked.kind,
         created_at=created_at,
-        remotes=(Remote(token=token, requests=len(prepared.lines)),),
+        remotes=tuple(remotes),
+        api=None if embeds is not None else batch_chat_of(model).api,
+        embeds=embeds,
+        schema=prepared.schema,
+        prefix=prepared.settings.prefix,
+        ids=prepared.ids,
+        queue_tokens=prepared.settings.queue_tokens,
     )

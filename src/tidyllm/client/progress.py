@@ -38,6 +38,22 @@ def batch_bar(name: str, *, wanted: bool) -> Iterator[Callable[[tuple[Batch, ...
 
 
 @contextmanager
+def count_bar(what: str) -> Iterator[Callable[[int], None] | None]:
+    """Yield a function that shows how many there are so far; none unless standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    # Imported here, because it costs 150 ms.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} {task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda count: progress.update(task, completed=count)
+
+
+@contextmanager
 def run_bar(name: str) -> Iterator[Callable[[Told], None] | None]:
     """Yield a function that shows how far a run is, how fast, and what it has cost; none unless a terminal sees it."""
     if not sys.stderr.isatty():

@@ -14,6 +14,7 @@ from hashlib import blake2b
 import msgspec
 
 from tidyllm.client.budget import Budget
+from tidyllm.client.judging import judged
 from tidyllm.client.prices import priced
 from tidyllm.client.room import Room
 from tidyllm.client.run_journal import RunJournal
@@ -22,7 +23,6 @@ from tidyllm.core.errors import (
     ApiError,
     AuthError,
     BadAnswerError,
-    InvalidAnswerError,
     NotFoundError,
     PartlyFailedError,
     PermissionDeniedError,
@@ -308,17 +308,12 @@ class Run:
 def _answer(row_id: str, turns: Sequence[Turn], *, failed: PartlyFailedError | None = None) -> Answer:
     """Return how a row ended that was answered, in one turn or in several; `failed` says that the last try failed."""
     answered = [turn for turn in turns if isinstance(turn, AssistantTurn)]
-    reply = priced(_summed([turn.reply for turn in answered]))
-    outcome, error = reply.outcome, reply.refusal
-    if answered[-1].schema is not None and outcome is Outcome.OK:
-        try:
-            answered[-1].data()
-        except InvalidAnswerError as fault:
-            outcome, error = Outcome.INVALID, str(fault)
-    if failed is not None:
-        error, attempts = str(failed), getattr(failed.__cause__, "attempts", None)
-        reply = msgspec.structs.replace(reply, attempts=(reply.attempts or 0) + (attempts or 0))
-    return Answer(custom_id=row_id, outcome=outcome, error=error, reply=reply)
+    answer = judged(row_id, priced(_summed([turn.reply for turn in answered])), schema=answered[-1].schema)
+    if failed is None or answer.reply is None:
+        return answer
+    attempts = (answer.reply.attempts or 0) + (getattr(failed.__cause__, "attempts", None) or 0)
+    reply = msgspec.structs.replace(answer.reply, attempts=attempts)
+    return msgspec.structs.replace(answer, reply=reply, error=str(failed))
 
 
 def _summed(replies: list[Reply]) -> Reply:

@@ -20,7 +20,8 @@ from tidyllm.core.wire import Call
 INPUT = "input"
 """The column of the texts, where these came in no table."""
 VECTORS = "embeddings"
-_ADDED = (VECTORS, "llm_status", "llm_error")
+NEW_COLUMNS = (VECTORS, "llm_status", "llm_error")
+"""What a table of texts is given besides."""
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
@@ -54,7 +55,7 @@ def read_texts(data: object, *, column: str | None) -> Inputs:
         frame = series.alias(INPUT).to_frame()
         return Inputs(frame=frame, texts=_texts(series), by_row=False)
     frame = open_table(data)
-    refuse_collision(frame.columns, adds=_ADDED)
+    refuse_collision(frame.columns, adds=NEW_COLUMNS)
     return Inputs(frame=frame, texts=_texts(frame.get_column(_named(frame, column))), by_row=True)
 
 
@@ -66,7 +67,7 @@ def read_cells(data: object, *, column: str) -> tuple[Inputs, list[object]]:
     if _as_column(data) is not None:
         raise SettingError("media= says which column of a table holds the images, and this is one column alone.")
     frame = open_table(data)
-    refuse_collision(frame.columns, adds=_ADDED)
+    refuse_collision(frame.columns, adds=NEW_COLUMNS)
     return Inputs(frame=frame, texts=[], by_row=True), _plain(frame.get_column(_named(frame, column))).to_list()
 
 

@@ -94,3 +94,5 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Null where the provider reports none."""
     problems: tuple[Problem, ...] = ()
     metadata: dict[str, str] = {}
+    name: str | None = None
+    """What it was called when it was made, where the provider lets call it."""

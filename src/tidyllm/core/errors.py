@@ -222,6 +222,14 @@ class JobLockedError(JobError):
     """The job is still being worked on, by another process or an earlier call of this one."""
 
 
+class JobUnsureError(JobError):
+    """A batch may have been created that nobody can tell from others. `candidates` has the ids of those."""
+
+    def __init__(self, message: str, *, name: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(message, name=name)
+        self.candidates = candidates
+
+
 class NotDoneError(JobError):
     """The batch has not ended yet. `status` is where it stands."""
 

@@ -1,4 +1,4 @@
-"""What a provider accepts at most."""
+"""What a provider accepts at most, and takes for it."""
 
 import msgspec
 
@@ -9,4 +9,4 @@ class BatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     requests_max: int
     """Requests in one batch."""
     input_bytes_max: int
-    """Bytes of one batch's input file."""
+    """Bytes of one batch's input file, or of the request with all of them."""

@@ -148,3 +148,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long the last attempt took of what failed; an answer's are in `reply`."""
     attempts: int | None = None
     """How often it was sent, likewise."""
+    vector: bytes | None = None
+    """What was asked for, where that is a vector: 32-bit floats in the machine's order."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether the provider gave an answer, be it usable or not."""
+        return self.reply is not None or self.vector is not None

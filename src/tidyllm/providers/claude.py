@@ -3,8 +3,10 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.limits import BatchLimits
 from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Fields, Rule, Rules
+from tidyllm.dialects.anthropic.batch import MessageBatches
 from tidyllm.dialects.anthropic.chat import Messages
 from tidyllm.dialects.anthropic.models import Models
 from tidyllm.dialects.json_schema.form import SchemaForm
@@ -58,9 +60,10 @@ _FAMILIES = (
     Family(models=("claude-*-4-6*",), rules={**_OFF_AT_FIRST, **_STEERED}, sends={"max_tokens": 64_000}),
     Family(models=("claude-*-4-5*",), rules={**_ENABLED, **_STEERED}, sends={"max_tokens": 64_000}),
 )
-
 # Texts of all kinds, as plain text; spec/anthropic 2a.
 _MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF, "text/*"), by_url=(*IMAGES, PDF))
+_CHAT = Messages(families=_FAMILIES, schema_forms=(SchemaForm(takes=ANTHROPIC),), media=_MEDIA)
+_BATCHES = MessageBatches()
 
 claude = Provider(
     name="claude",
@@ -73,6 +76,13 @@ claude = Provider(
     chat_model="claude-sonnet-5-5",
     checked=date(2026, 11, 23),
     price_list="anthropic",
-    chat=Messages(families=_FAMILIES, schema_forms=(SchemaForm(takes=ANTHROPIC),), media=_MEDIA),
+    chat=_CHAT,
     models=Models(),
+    batch=_BATCHES,
+    batch_cancel=_BATCHES,
+    batch_delete=_BATCHES,
+    batch_chats=(_CHAT,),
+    # 100,000 requests or 256 MB, whichever comes first; spec/anthropic 9.
+    batch_limits=BatchLimits(requests_max=100_000, input_bytes_max=_BATCHES.inline_bytes_max),
+    batch_price=0.5,
 )

@@ -3,11 +3,14 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.limits import BatchLimits
 from tidyllm.core.rules import Family, Rule, Rules, refused, words
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.json_schema.takes import ANY, GROQ
 from tidyllm.dialects.media import IMAGES_TAKEN
+from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.chat import ChatCompletions
+from tidyllm.dialects.openai.files import Files
 from tidyllm.dialects.openai.models import Models
 from tidyllm.provider import Provider
 
@@ -38,6 +41,10 @@ _SCHEMA_FORMS = (
     SchemaForm(models=("openai/gpt-oss-20b", "openai/gpt-oss-120b"), takes=GROQ, strict=True, streams=False),
 )
 
+# https://console.groq.com/docs/batch: the list is asked for with cursors; spec/groq 9.
+_BATCHES = Batches(has_cursors=True)
+_CHAT = ChatCompletions(rules=_RULES, families=_FAMILIES, schema_forms=_SCHEMA_FORMS, media=IMAGES_TAKEN)
+
 groq = Provider(
     name="groq",
     docs="https://console.groq.com/docs",
@@ -49,7 +56,13 @@ groq = Provider(
     chat_model="openai/gpt-oss-120b",
     checked=date(2026, 11, 23),
     price_list="groq",
-    # Only some models see, and which changes often; the others say so.
-    chat=ChatCompletions(rules=_RULES, families=_FAMILIES, schema_forms=_SCHEMA_FORMS, media=IMAGES_TAKEN),
+    chat=_CHAT,
     models=Models(),
+    files=Files(),
+    batch=_BATCHES,
+    batch_cancel=_BATCHES,
+    batch_chats=(_CHAT,),
+    # The documentation says 200 MB, the text of its own library 100 MB: the smaller reading; spec/groq 8.
+    batch_limits=BatchLimits(requests_max=50_000, input_bytes_max=100_000_000),
+    batch_price=0.5,
 )

@@ -26,6 +26,9 @@ _TEXTS = (PLAIN, "text/markdown")
 _MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF, *_TEXTS), by_url=(*IMAGES, PDF, *_TEXTS))
 _CHAT_MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=IMAGES)
 
+_BATCHES = Batches()
+# Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
+_RESPONSES = Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms(), media=_MEDIA)
 _CHAT = ChatCompletions(rules=CHAT_RULES, families=CHAT_FAMILIES, schema_forms=schema_forms(), media=_CHAT_MEDIA)
 
 openai = Provider(
@@ -38,14 +41,16 @@ openai = Provider(
     embed_model="text-embedding-3-small",
     checked=date(2026, 11, 23),
     price_list="openai",
-    # Models of today have their tools and their thoughts there alone; spec/openai-chat 3.2.
-    chat=Responses(families=RESPONSES_FAMILIES, schema_forms=schema_forms(), media=_MEDIA),
+    chat=_RESPONSES,
     chat_also=(_CHAT,),
     embed=EmbeddingsApi(families=(_FIXED_LENGTH,)),
     models=Models(),
     files=Files(),
-    batch=Batches(),
-    batch_chat=_CHAT,
+    batch=_BATCHES,
+    batch_cancel=_BATCHES,
+    batch_chats=(_RESPONSES, _CHAT),
+    batch_embed_path="/v1/embeddings",
     # 50,000 requests and 200 MB, whose unit is not stated: the smaller reading is safe; spec/openai-batch 4.1.
     batch_limits=BatchLimits(requests_max=50_000, input_bytes_max=200_000_000),
+    batch_price=0.5,
 )

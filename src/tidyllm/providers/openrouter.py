@@ -3,6 +3,7 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.limits import BatchLimits
 from tidyllm.core.media import IMAGES, PDF
 from tidyllm.core.rules import Family, Rule, Rules, words
 from tidyllm.dialects.json_schema.form import SchemaForm
@@ -11,6 +12,7 @@ from tidyllm.dialects.media import IMAGES_TAKEN, MediaTaken
 from tidyllm.dialects.openai.chat import ChatCompletions
 from tidyllm.dialects.openai.embed import EmbeddingsApi, Mixed
 from tidyllm.dialects.openai.models import Models
+from tidyllm.dialects.openrouter.batch import Batches
 from tidyllm.provider import Provider
 
 # https://openrouter.ai/docs/api-reference/parameters; spec/openrouter 2.
@@ -27,6 +29,16 @@ _ALL = Family(models=("*",), sends={"provider.require_parameters": True})
 
 # https://openrouter.ai/docs/features/images-and-pdfs; spec/openrouter 2.
 _MEDIA = MediaTaken(as_bytes=(*IMAGES, PDF), by_url=(*IMAGES, PDF))
+_BATCHES = Batches()
+# Tokens are told in any case, and so is what they cost; spec/openrouter 2.
+_CHAT = ChatCompletions(
+    rules=_RULES,
+    families=(_ALL,),
+    asks_usage=False,
+    replays="reasoning_details",
+    schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
+    media=_MEDIA,
+)
 
 openrouter = Provider(
     name="openrouter",
@@ -37,16 +49,16 @@ openrouter = Provider(
     embed_model="openai/text-embedding-3-small",
     checked=date(2026, 11, 23),
     price_list="openrouter",
-    # Tokens are told in any case, and so is what they cost; spec/openrouter 2.
-    chat=ChatCompletions(
-        rules=_RULES,
-        families=(_ALL,),
-        asks_usage=False,
-        replays="reasoning_details",
-        schema_forms=(SchemaForm(takes=ROUTED, strict=True),),
-        media=_MEDIA,
-    ),
+    chat=_CHAT,
     # Which of its models see is not in their names; the others say so.
     embed=EmbeddingsApi(mixed=Mixed(media=IMAGES_TAKEN)),
     models=Models(),
+    batch=_BATCHES,
+    batch_delete=_BATCHES,
+    batch_chats=(_CHAT,),
+    batch_embed_path="/v1/embeddings",
+    # No limits are told. All results come back in one answer, which has to be held whole: hence few requests.
+    batch_limits=BatchLimits(requests_max=10_000, input_bytes_max=100_000_000),
+    # "Typically"; searches and the like cost the same; https://openrouter.ai/docs/batch-quickstart.
+    batch_price=0.5,
 )

@@ -3,10 +3,13 @@
 from datetime import date
 
 from tidyllm.core.auth import Auth
+from tidyllm.core.limits import BatchLimits
 from tidyllm.core.media import IMAGES
 from tidyllm.core.rules import Family, refused
 from tidyllm.dialects.media import MediaTaken
+from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.embed import EmbeddingsApi, Mixed
+from tidyllm.dialects.openai.files import Files
 from tidyllm.provider import Provider
 
 # Unless told so, it cuts a text that is too long and says nothing; spec/voyage 2.
@@ -20,6 +23,10 @@ _MIXED = Mixed(
     named=False,
 )
 _OLD = Family(models=("voyage-multimodal-3",), rules=refused("dimensions", why="Its vectors have 1024 numbers."))
+# https://docs.voyageai.com/reference/retrieve-file-content: its example has curl follow where the API points to.
+_FILES = Files(points_elsewhere=True)
+# https://docs.voyageai.com/docs/batch-inference; spec/voyage 7.
+_BATCHES = Batches(window="12h", lines_are_texts=True, files=_FILES)
 
 voyage = Provider(
     name="voyage",
@@ -37,4 +44,11 @@ voyage = Provider(
         families=(_WHOLE, _OLD),
         mixed=_MIXED,
     ),
+    files=_FILES,
+    batch=_BATCHES,
+    batch_cancel=_BATCHES,
+    batch_embed_path="/v1/embeddings",
+    # 100,000 inputs, of which a line here has one, and 1 GB.
+    batch_limits=BatchLimits(requests_max=100_000, input_bytes_max=1_000_000_000),
+    batch_price=0.67,
 )

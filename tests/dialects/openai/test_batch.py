@@ -1,14 +1,15 @@
 """The Batch API: lists, batches, and the lines of its files."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
 from tidyllm.core.errors import BadAnswerError
-from tidyllm.core.reply import Answer, Outcome, Reply
+from tidyllm.core.reply import Outcome
 from tidyllm.core.wire import Call, Repeat, Request, Response, T
-from tidyllm.dialect import BatchOrder, ResultFile, Site
+from tidyllm.dialect import BatchOrder, ResultFile, ResultItem, Site
 from tidyllm.dialects.openai.batch import Batches
 
 SITE = Site(provider="openai", base_url="https://api.openai.com/v1")
@@ -43,6 +44,14 @@ CREATED = {
     },
     "metadata": {"run": "a7"},
 }
+ORDER = BatchOrder(
+    name="demo",
+    token="a7",  # noqa: S106 - no password
+    model="m",
+    path="/v1/chat/completions",
+    requests=Path("/jobs/requests.jsonl"),
+    input_file_id="file-1",
+)
 
 
 def played(call: Call[T], answer: object) -> tuple[Request, T]:
@@ -58,14 +67,8 @@ def got(**changes: object) -> Batch:
     return played(Batches().get(SITE, "batch_1"), CREATED | changes)[1]
 
 
-def read(line: object) -> Answer:
-    def text(body: bytes) -> Reply:
-        said = json.loads(body)
-        if "text" not in said:
-            raise BadAnswerError("no text", body=body)
-        return Reply(text=said["text"], refusal=said.get("refusal"))
-
-    return Batches().read_line(json.dumps(line).encode(), read=text)
+def read(line: object) -> ResultItem:
+    return Batches().read_item(json.dumps(line).encode())
 
 
 def test_a_batch_is_read() -> None:
@@ -144,8 +147,7 @@ def test_the_last_page_says_so(end: dict[str, object]) -> None:
 
 
 def test_a_batch_is_created_once_and_never_again() -> None:
-    order = BatchOrder(input_file_id="file-1", path="/v1/chat/completions", metadata={"run": "a7"})
-    request, batch = played(Batches().create(SITE, order), CREATED)
+    request, batch = played(Batches().create(SITE, ORDER), CREATED)
     assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/batches")
     assert request.repeat is Repeat.NEVER
     assert request.headers == (("content-type", "application/json"),)
@@ -154,7 +156,7 @@ def test_a_batch_is_created_once_and_never_again() -> None:
         "input_file_id": "file-1",
         "endpoint": "/v1/chat/completions",
         "completion_window": "24h",
-        "metadata": {"run": "a7"},
+        "metadata": {"tidyllm_job": "demo", "tidyllm_token": "a7"},
     }
     assert batch.id == "batch_1"
 
@@ -167,7 +169,7 @@ def test_a_batch_is_asked_to_stop() -> None:
 
 
 def test_a_line_is_what_the_api_wants() -> None:
-    line = Batches().line("row-1", path="/v1/chat/completions", body={"model": "m", "x": "ü\n"})
+    line = Batches().line("row-1", path="/v1/chat/completions", body={"model": "m", "x": "ü\n"}, inline=False)
     assert b"\n" not in line
     assert json.loads(line) == {
         "custom_id": "row-1",
@@ -177,33 +179,46 @@ def test_a_line_is_what_the_api_wants() -> None:
     }
 
 
-def test_both_files_are_results() -> None:
+def test_requests_are_uploaded_and_never_in_the_body() -> None:
+    assert (Batches().uploads, Batches().inline_bytes_max, Batches().keeps_notes) == (True, 0, True)
+    with pytest.raises(TypeError, match="demo are uploaded"):
+        Batches().framing(ORDER)
+
+
+def test_both_files_are_results_and_are_written_to_disk() -> None:
     assert Batches().result_files(got()) == ()
-    assert Batches().result_files(got(output_file_id="file-2", error_file_id="file-3")) == (
-        ResultFile("output.jsonl", "file-2"),
-        ResultFile("error.jsonl", "file-3"),
-    )
+    batch = got(output_file_id="file-2", error_file_id="file-3")
+    files = Batches().result_files(batch)
+    assert files == (ResultFile(name="output.jsonl", id="file-2"), ResultFile(name="error.jsonl", id="file-3"))
+    sink = Path("/jobs/output.jsonl")
+    request, _ = played(Batches().download(SITE, batch, file=files[0], sink=sink), None)
+    assert (request.url, request.sink) == ("https://api.openai.com/v1/files/file-2/content", sink)
 
 
-def test_a_success_is_read() -> None:
+def test_a_document_would_have_a_result_a_line() -> None:
+    assert list(Batches().items(b'{"custom_id": "a"}\n{"custom_id": "b"}\n')) == [
+        b'{"custom_id": "a"}',
+        b'{"custom_id": "b"}',
+    ]
+
+
+def test_a_success_is_passed_on_as_it_came() -> None:
     response = {"status_code": 200, "request_id": "req_1", "body": {"text": "A"}}
-    assert read({"id": "x", "custom_id": "r", "response": response, "error": None}) == Answer(
-        custom_id="r", outcome=Outcome.OK, reply=Reply(text="A"), request_id="req_1"
+    assert read({"id": "x", "custom_id": "r", "response": response, "error": None}) == ResultItem(
+        custom_id="r", body=b'{"text": "A"}', request_id="req_1"
     )
 
 
-def test_a_refusal_says_why() -> None:
-    response = {"status_code": 200, "body": {"text": None, "refusal": "I cannot."}}
-    answer = read({"custom_id": "r", "response": response})
-    assert (answer.outcome, answer.error) == (Outcome.REFUSED, "I cannot.")
+def test_a_success_is_one_whatever_else_is_odd_about_it() -> None:
+    line = {"custom_id": "r", "response": {"status_code": "200", "request_id": 7, "body": {}}, "error": {}}
+    assert read(line) == ResultItem(custom_id="r", body=b"{}", request_id="7")
 
 
-def test_a_success_that_cannot_be_read_is_invalid() -> None:
-    for body in ({"other": 1}, {"text": None}):
-        answer = read({"custom_id": "r", "response": {"status_code": 200, "request_id": "", "body": body}})
-        assert answer.outcome is Outcome.INVALID
-        assert answer.error
-        assert answer.request_id is None
+@pytest.mark.parametrize("body", [None, "text", [], 7])
+def test_a_success_without_an_answer_is_invalid(body: object) -> None:
+    item = read({"custom_id": "r", "response": {"status_code": 200, "request_id": "", "body": body}})
+    assert (item.outcome, item.body, item.request_id) == (Outcome.INVALID, None, None)
+    assert item.error == "It is said to have succeeded, but there is no answer."
 
 
 @pytest.mark.parametrize(
@@ -238,18 +253,26 @@ def test_a_success_that_cannot_be_read_is_invalid() -> None:
         ({}, Outcome.FAILED, "The provider kept neither an answer nor an error."),
         ({"response": {"status_code": 500}, "error": {"message": "Oops"}}, Outcome.FAILED, "500: Oops"),
         ({"response": {"status_code": None}}, Outcome.FAILED, "The provider kept"),
+        ({"response": {"status_code": "?", "body": "Oops"}, "error": ""}, Outcome.FAILED, "?: Oops"),
+        ({"response": {"status_code": "429"}, "error": 7}, Outcome.FAILED, "429: 7"),
+        ({"response": None, "error": {"code": 500, "message": {"a": 1}}}, Outcome.FAILED, '{"a":1}'),
     ],
 )
 def test_a_failure_is_read_whichever_way_it_is_told(line: dict[str, object], outcome: Outcome, error: str) -> None:
-    answer = read({"id": "x", "custom_id": "r"} | line)
-    assert (answer.outcome, answer.reply) == (outcome, None)
-    assert answer.error is not None
-    assert answer.error.startswith(error)
+    item = read({"id": "x", "custom_id": "r"} | line)
+    assert (item.custom_id, item.outcome, item.body) == ("r", outcome, None)
+    assert item.error is not None
+    assert item.error.startswith(error)
+
+
+def test_an_error_that_is_no_text_is_shown_as_it_came() -> None:
+    item = Batches().read_item(b'{"custom_id": "r", "error": "\xff"}')
+    assert (item.outcome, item.error) == (Outcome.FAILED, '"\ufffd"')
 
 
 def test_a_line_that_is_odd_but_names_its_request_is_invalid() -> None:
-    answer = read({"custom_id": "r", "response": {"status_code": "?"}})
-    assert (answer.custom_id, answer.outcome) == ("r", Outcome.INVALID)
+    item = read({"custom_id": "r", "response": "?"})
+    assert (item.custom_id, item.outcome) == ("r", Outcome.INVALID)
 
 
 @pytest.mark.parametrize(
@@ -259,5 +282,5 @@ def test_a_line_that_is_odd_but_names_its_request_is_invalid() -> None:
 )
 def test_a_line_that_names_no_request_is_an_error_that_keeps_it(line: bytes) -> None:
     with pytest.raises(BadAnswerError) as caught:
-        Batches().read_line(line, read=lambda _: Reply())
+        Batches().read_item(line)
     assert caught.value.body == line

@@ -1,7 +1,6 @@
 """Anthropic's list of models, all pages of it; spec/anthropic 7."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,6 +10,7 @@ from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.wire import Call, Request
 from tidyllm.dialect import Site
 from tidyllm.dialects.errors import decode, success
+from tidyllm.dialects.times import unix_seconds
 
 _PAGE = 1000
 _PAGES_MAX = 100
@@ -63,7 +63,7 @@ class _Row(msgspec.Struct, frozen=True):
         return ModelInfo(
             id=self.id,
             name=self.display_name,
-            created_at=_seconds(self.created_at),
+            created_at=unix_seconds(self.created_at),
             owned_by="anthropic",
             context_tokens=self.max_input_tokens,
             output_tokens_max=self.max_tokens,
@@ -76,11 +76,3 @@ class _Page(msgspec.Struct, frozen=True):
     data: list[_Row]
     has_more: bool | None = None
     last_id: str | None = None
-
-
-def _seconds(moment: str | None) -> int | None:
-    """Return a moment as RFC 3339 has it in seconds since 1970 UTC; none where it is not one."""
-    try:
-        return None if moment is None else int(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return None

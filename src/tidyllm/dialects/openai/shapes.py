@@ -2,10 +2,10 @@
 
 import msgspec
 
-from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
+from tidyllm.core.batch import Batch, BatchUsage, RequestCounts
+from tidyllm.dialects.batches import known_status, read_problems
+from tidyllm.dialects.times import unix_seconds
 from tidyllm.dialects.usage import Count, read_usage
-
-_SUCCESS = range(200, 300)
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -48,80 +48,64 @@ class Usage(msgspec.Struct, frozen=True):
         )
 
 
-class ProblemObject(msgspec.Struct, frozen=True):
-    """One of a batch's `errors`."""
-
-    code: str | None = None
-    message: str | None = None
-    param: str | None = None
-    line: int | None = None
-
-    def read(self) -> Problem:
-        """Return it in our words."""
-        return Problem(code=self.code or "", message=self.message or "", param=self.param or None, line=self.line)
-
-
-class ProblemList(msgspec.Struct, frozen=True):
-    """A batch's `errors`; null `data` has been seen."""
-
-    data: list[ProblemObject] | None = None
-
-
 class BatchObject(msgspec.Struct, frozen=True, kw_only=True):
     """A batch; spec/openai-batch 4.2."""
 
     id: str
     status: str
-    created_at: int
-    expires_at: int | None = None
+    created_at: object
+    expires_at: object = None
     endpoint: str | None = None
     model: str | None = None
     input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
-    in_progress_at: int | None = None
-    finalizing_at: int | None = None
-    completed_at: int | None = None
-    failed_at: int | None = None
-    expired_at: int | None = None
-    cancelling_at: int | None = None
-    cancelled_at: int | None = None
+    in_progress_at: object = None
+    finalizing_at: object = None
+    completed_at: object = None
+    failed_at: object = None
+    expired_at: object = None
+    cancelling_at: object = None
+    cancelled_at: object = None
     request_counts: Counts | None = None
     usage: object = None
-    errors: ProblemList | None = None
-    metadata: dict[str, str] | None = None
+    errors: object = None
+    metadata: dict[str, object] | None = None
 
     def read(self) -> Batch:
         """Return it in our words."""
         counts = self.request_counts or Counts()
-        problems = (self.errors.data or []) if self.errors else []
-        known = self.status in _STATUS_WORDS
+        # Azure has written capitals; spec/openai-batch 9.1.
+        status, word = known_status(self.status.lower())
         return Batch(
             id=self.id,
-            status=BatchStatus(self.status) if known else BatchStatus.IN_PROGRESS,
-            status_word=None if known else self.status,
+            status=status,
+            status_word=word and self.status,
             counts=RequestCounts(total=counts.total or 0, completed=counts.completed or 0, failed=counts.failed or 0),
-            created_at=self.created_at,
-            expires_at=self.expires_at,
+            created_at=unix_seconds(self.created_at) or 0,
+            expires_at=unix_seconds(self.expires_at),
             endpoint=self.endpoint or None,
             model=self.model or None,
             input_file_id=self.input_file_id or None,
             output_file_id=self.output_file_id or None,
             error_file_id=self.error_file_id or None,
-            in_progress_at=self.in_progress_at,
-            finalizing_at=self.finalizing_at,
-            completed_at=self.completed_at,
-            failed_at=self.failed_at,
-            expired_at=self.expired_at,
-            cancelling_at=self.cancelling_at,
-            cancelled_at=self.cancelled_at,
+            in_progress_at=unix_seconds(self.in_progress_at),
+            finalizing_at=unix_seconds(self.finalizing_at),
+            completed_at=unix_seconds(self.completed_at),
+            failed_at=unix_seconds(self.failed_at),
+            expired_at=unix_seconds(self.expired_at),
+            cancelling_at=unix_seconds(self.cancelling_at),
+            cancelled_at=unix_seconds(self.cancelled_at),
             usage=read_usage(self.usage, Usage).read() if self.usage else None,
-            problems=tuple(problem.read() for problem in problems),
-            metadata=self.metadata or {},
+            problems=read_problems(self.errors),
+            metadata={name: str(value) for name, value in (self.metadata or {}).items()},
         )
 
 
-_STATUS_WORDS = frozenset(status.value for status in BatchStatus)
+class Paging(msgspec.Struct, frozen=True):
+    """Where a list goes on, in a word of the provider's; spec/groq 9."""
+
+    next_cursor: str | None = None
 
 
 class BatchList(msgspec.Struct, frozen=True):
@@ -129,37 +113,9 @@ class BatchList(msgspec.Struct, frozen=True):
 
     data: list[BatchObject]
     has_more: bool | None = None
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    """Why a request of a batch failed; `code` is a number on some servers that speak the dialect."""
-
-    message: str | None = None
-    code: str | int | None = None
-
-
-class ResultResponse(msgspec.Struct, frozen=True):
-    """The HTTP answer inside a result line; a status of 0 stands for an answer that was never kept."""
-
-    status_code: int | None = None
-    request_id: str | None = None
-    body: msgspec.Raw = msgspec.Raw(b"null")
+    paging: Paging | None = None
 
     @property
-    def ok(self) -> bool:
-        """Whether the request succeeded."""
-        return self.status_code in _SUCCESS
-
-
-class NamedLine(msgspec.Struct, frozen=True):
-    """As much of a result line as says which request it answers."""
-
-    custom_id: str
-
-
-class ResultLine(msgspec.Struct, frozen=True):
-    """One line of an output or error file; spec/openai-batch 6."""
-
-    custom_id: str
-    response: ResultResponse | None = None
-    error: ErrorBody | str | None = None
+    def cursor(self) -> str | None:
+        """Return what to ask the next page with, where the provider has a word for it."""
+        return (self.paging or Paging()).next_cursor or None

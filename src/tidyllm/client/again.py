@@ -1,0 +1,84 @@
+"""Sending again what of a job has failed: the same requests, as new batches of the same job."""
+
+import logging
+from collections.abc import Iterator
+
+import msgspec
+
+from tidyllm.client import requests
+from tidyllm.client.fetch import answers
+from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote
+from tidyllm.client.plan import framing_of, places, room_of
+from tidyllm.core.errors import NotDoneError
+from tidyllm.core.reply import Outcome
+from tidyllm.provider import Model
+
+_AGAIN = frozenset({Outcome.FAILED, Outcome.EXPIRED, Outcome.CANCELLED})
+"""What is sent again; the others were answered, and paid for."""
+_LOG = logging.getLogger("tidyllm")
+
+
+def failed_rows(job: OpenJob) -> set[int]:
+    """Return the numbers of the rows that have no answer and will have none, from 1."""
+    failed: set[int] = set()
+    for number, answer in answers(job):
+        if answer.outcome in _AGAIN:
+            failed.add(number)
+        else:
+            failed.discard(number)
+    return failed
+
+
+def put_failed_again(folder: JobFolder, model: Model) -> bool:
+    """Write down that what has failed is to be sent again, and return whether there is any; sends nothing.
+
+    All of the job's results must be on disk. Raises NotDoneError while a part of it is still under way.
+    """
+    with folder.locked():
+        record = folder.read()
+        if (
+            any(remote.batch is None or not remote.batch.status.ended for remote in record.remotes)
+            and not record.cancelled
+        ):
+            raise NotDoneError(
+                f"{record.name} is still under way: wait_batch({record.name!r}) first.",
+                name=record.name,
+                status="queued",
+            )
+        job = OpenJob(folder=folder, record=record, model=model)
+        failed = failed_rows(job)
+        if not failed:
+            _LOG.info("%s: no row has failed; nothing is sent again.", record.name)
+            return False
+        # What was given up before it was sent is sent as it is.
+        unsent = {number for remote in record.remotes if remote.batch is None for number in remote.numbers}
+        added = tuple(_remotes(job, failed=failed - unsent))
+        folder.write(msgspec.structs.replace(record, remotes=(*record.remotes, *added), cancelled=False))
+        _LOG.info("%s: %d rows are sent again.", record.name, len(failed))
+        return True
+
+
+def _is_under_way(record: JobRecord) -> bool:
+    if any(remote.batch is not None and not remote.batch.status.ended for remote in record.remotes):
+        return True
+    return not record.cancelled and any(remote.batch is None for remote in record.remotes)
+
+
+def _remotes(job: OpenJob, *, failed: set[int]) -> Iterator[Remote]:
+    for inline in (False, True):
+        numbered = _requests(job, failed=failed, inline=inline)
+        room = room_of(job.model, inline=inline, queue_tokens=job.record.queue_tokens)
+        framing = framing_of(job) if inline else requests.lines_framing
+        for one in requests.write(requests.cut(numbered, room, place=places(job.folder), framing=framing)):
+            yield one.remote(inline=inline, again=True)
+
+
+def _requests(job: OpenJob, *, failed: set[int], inline: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield the requests of rows as they were sent first, of those that were sent this way."""
+    for remote in job.record.remotes:
+        if remote.again or remote.inline is not inline:
+            continue
+        lines = requests.read(job.folder.path / remote.file, inline=inline)
+        for number, line in zip(remote.numbers, lines, strict=True):
+            if number in failed:
+                yield number, line

@@ -1,0 +1,166 @@
+"""What the rows of a batch ask: of a table, or of a list of texts or conversations; each as one request."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tidyllm.client.calls import first_request
+from tidyllm.client.jobs import JobKind
+from tidyllm.client.rows import Prompt, asker
+from tidyllm.client.targets import batch_chat_of, batch_embed_path_of, batches_of, embed_name_of, embed_of, name_of
+from tidyllm.core.crossing import Listener, told
+from tidyllm.core.errors import SettingError
+from tidyllm.core.message import Conversation, UserTurn
+from tidyllm.core.schema import Schema
+from tidyllm.core.text import sendable
+from tidyllm.provider import Model
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
+Bodies = Iterable[tuple[int, Mapping[str, object]]]
+"""Numbers of rows, from 1, and the body of the request of each; rows that ask nothing are left out."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that ask."""
+
+    kind: JobKind
+    height: int
+    path: str
+    """The endpoint that they ask."""
+    bodies: Callable[[], Bodies]
+    """Yields the requests, from the first on."""
+    talks: Callable[[], Iterable[Conversation]] = tuple
+    """Yields the conversations that they open, where they do; sooner than the requests."""
+    save: Callable[[Path, list[str]], None]
+    """Writes the rows as Parquet, each with the id of its request."""
+    parts: Mapping[str, object]
+    """What they are made of."""
+
+
+def rows_asked(
+    data: "list[str] | IntoDataFrame",
+    model: Model,
+    *,
+    prompt: Prompt,
+    system: str | None,
+    schema: Schema | None,
+    prefix: str,
+) -> Asked:
+    """Return what the rows of a table ask of a model that chats. Raises SettingError for what is wrong with them."""
+    # Imported here, because it loads polars.
+    from tidyllm.client.frame import read_table  # noqa: PLC0415
+
+    chat = batch_chat_of(model)
+    table = read_table(data, schema=schema, prefix=prefix)
+    _refuse_empty(table.height)
+    ask = asker(prompt, system, columns=table.columns)
+
+    def talks() -> Iterator[Conversation]:
+        return ask(table.rows())
+
+    parts: dict[str, object] = {
+        "prompt": prompt if isinstance(prompt, str) else None,
+        "system": system,
+        "columns": table.columns,
+        "data": table.digest(),
+        # What a function makes of the rows is known by what it makes alone.
+        "asked": _digest(talks()) if callable(prompt) else None,
+    }
+    return Asked(
+        kind=table.kind,
+        height=table.height,
+        path=chat.path,
+        bodies=lambda: _chat_bodies(talks(), model, schema=schema),
+        talks=talks,
+        save=table.save,
+        parts=parts,
+    )
+
+
+def talks_asked(data: list[str | Conversation], model: Model, *, schema: Schema | None) -> Asked:
+    """Return what a list of conversations asks. Raises SettingError for one that does not end with the user's turn."""
+    # Imported here, because it loads polars.
+    from tidyllm.client.batch_frame import save_talks  # noqa: PLC0415
+
+    chat = batch_chat_of(model)
+    talks = [_opened(one, number) for number, one in enumerate(data, 1)]
+    return Asked(
+        kind="messages",
+        height=len(talks),
+        path=chat.path,
+        bodies=lambda: _chat_bodies(talks, model, schema=schema),
+        save=lambda path, ids: save_talks(path, talks, ids=ids),
+        parts={"asked": _digest(talks)},
+    )
+
+
+def texts_asked(data: "list[str] | IntoDataFrame", model: Model, *, column: str, prefix: str) -> Asked:
+    """Return what the texts of a column ask of a model that makes vectors; a row without a text asks nothing."""
+    # Imported here, because it loads polars.
+    from tidyllm.client.frame import read_table  # noqa: PLC0415
+    from tidyllm.client.vector_frame import NEW_COLUMNS  # noqa: PLC0415
+
+    path = batch_embed_path_of(model)
+    table = read_table(data, prefix=prefix, adds=NEW_COLUMNS)
+    _refuse_empty(table.height)
+    texts = table.texts(column)
+    return Asked(
+        kind=table.kind,
+        height=table.height,
+        path=path,
+        bodies=lambda: _embed_bodies(texts, model),
+        save=table.save,
+        parts={"embeds": column, "columns": table.columns, "data": table.digest()},
+    )
+
+
+def lines(asked: Asked, model: Model, *, ids: str, inline: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield the requests as they stand in a file, each with the number of its row."""
+    line = batches_of(model).line
+    for number, body in asked.bodies():
+        yield number, line(f"{ids}-{number}", path=asked.path, body=body, inline=inline)
+
+
+def _chat_bodies(talks: Iterable[Conversation], model: Model, *, schema: Schema | None) -> Bodies:
+    name, chat = name_of(model), batch_chat_of(model)
+    listener = Listener(model.provider.name, name, chat.api)
+    for number, talk in enumerate(talks, 1):
+        yield number, chat.body(name, told(talk, listener), params=model.params, schema=schema)
+
+
+def _embed_bodies(texts: Iterable[str | None], model: Model) -> Bodies:
+    name, dialect, site = embed_name_of(model), embed_of(model), model.site
+    for number, text in enumerate(texts, 1):
+        if text:
+            request = first_request(dialect.embed(site, [text], model=name, params=model.params))
+            assert isinstance(request.body, bytes)  # noqa: S101 - no dialect uploads texts
+            yield number, msgspec.json.decode(request.body)
+
+
+def _opened(given: object, number: int) -> Conversation:
+    if isinstance(given, str):
+        return Conversation(turns=(UserTurn(sendable(given, called=f"Text {number}")),))
+    if not isinstance(given, Conversation):
+        raise SettingError(f"A list holds texts and conversations, not {type(given).__name__}.")
+    if not (given.turns and isinstance(given.turns[-1], UserTurn)):
+        raise SettingError(
+            f"Conversation {number} of the list does not end with the user's turn: add one first, by .message(text)."
+        )
+    return Conversation(system=given.system, turns=given.turns)
+
+
+def _refuse_empty(height: int) -> None:
+    if height == 0:
+        raise SettingError("The table has no rows: there is nothing to send.")
+
+
+def _digest(talks: Iterable[Conversation]) -> str:
+    state = hashlib.sha256()
+    for talk in talks:
+        state.update(msgspec.json.encode(talk) + b"\n")
+    return state.hexdigest()

@@ -1,0 +1,52 @@
+"""What a batch may be told when it is sent: its name, what it may cost, and how much may wait at a time."""
+
+import math
+from typing import TypedDict
+
+import msgspec
+
+from tidyllm.core.errors import SettingError
+
+
+class SendOptions(TypedDict, total=False):
+    """How a table is sent as a batch; each can be left out."""
+
+    name: str | None
+    """The job's name; without one it is made of the content."""
+    embed: str | None
+    """The column whose texts become vectors, instead of `prompt=`; for a list of texts `"prompt"`."""
+    prefix: str
+    """What the names of the answers' columns begin with."""
+    budget: float | None
+    """US dollars that the whole may cost; where it might cost more, nothing is sent."""
+    queue_tokens: int | None
+    """Tokens of prompts that may wait at the provider at a time: the rest is sent by `wait_batch`, bit by bit."""
+    adopt: str | None
+    """The provider's id of a batch that an earlier attempt has created, or `"none"` where it is none of the listed."""
+
+
+class SendSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The options, checked."""
+
+    name: str | None = None
+    embed: str | None = None
+    prefix: str = ""
+    budget: float | None = None
+    queue_tokens: int | None = None
+    adopt: str | None = None
+
+
+def send_settings(options: SendOptions) -> SendSettings:
+    """Return the options, checked. Raises SettingError for one that there is not, and for a value it cannot have."""
+    known = tuple(SendOptions.__annotations__)
+    if unknown := sorted(options.keys() - set(known)):
+        raise SettingError(f"There is no option {unknown[0]!r} of a batch. There is: {', '.join(known)}.")
+    try:
+        settings = msgspec.convert({name: value for name, value in options.items() if value is not None}, SendSettings)
+    except (msgspec.ValidationError, OverflowError) as fault:
+        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    for name in ("budget", "queue_tokens"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise SettingError(f"{name}= must be a number above 0, not {value!r}.")
+    return settings

@@ -1,0 +1,1 @@
+"""Mistral's dialect, where it is not OpenAI's: batches."""

@@ -1,0 +1,1 @@
+"""OpenRouter's dialect, where it is not OpenAI's: batches."""
