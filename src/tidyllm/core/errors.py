@@ -27,6 +27,7 @@
     * JobNotFoundError        there is no job of that name
     * JobChangedError         a job of that name exists with other content
     * JobLockedError          the job is still being worked on
+    * JobUnsureError          a batch may have been created that nobody can tell from others
     * NotDoneError            the batch has not ended yet
     * BatchFailedError        the provider refused the batch as a whole; nothing was run
   * StorageError              what must be kept cannot be: the disk or the database is full, read-only or failing

@@ -34,14 +34,14 @@ class MessageBatches(msgspec.Struct, frozen=True, kw_only=True):
     def page(self, site: Site, *, limit: int, after: str | None = None) -> Call[BatchPage]:
         """Return at most `limit` batches, newest first, after the one that the last page ended with."""
         query = {"limit": str(limit)} | ({} if after is None else {"after_id": after})
-        response = yield self._request(site, "GET", f"?{urlencode(query)}")
+        response = yield self._request(site, "GET", path=f"?{urlencode(query)}")
         said = decode(success(response, site), BatchList, site=site)
         batches = tuple(item.read() for item in said.data)
         return BatchPage(batches, batches[-1].id if said.has_more and batches else None)
 
     def get(self, site: Site, batch_id: str) -> Call[Batch]:
         """Return one batch."""
-        return (yield from self._answered(site, self._request(site, "GET", _place(batch_id))))
+        return (yield from self._answered(site, self._request(site, "GET", path=_place(batch_id))))
 
     def framing(self, order: BatchOrder) -> Framing:  # noqa: ARG002
         """Return what stands around the requests: nothing but their list, for no batch has a name."""
@@ -57,11 +57,11 @@ class MessageBatches(msgspec.Struct, frozen=True, kw_only=True):
 
     def cancel(self, site: Site, batch_id: str) -> Call[Batch]:
         """Ask a batch to stop; one that is stopping or has stopped is returned as it is."""
-        return (yield from self._answered(site, self._request(site, "POST", f"{_place(batch_id)}/cancel")))
+        return (yield from self._answered(site, self._request(site, "POST", path=f"{_place(batch_id)}/cancel")))
 
     def delete(self, site: Site, batch_id: str) -> Call[None]:
         """Delete a batch that has ended, with its results."""
-        response = yield self._request(site, "DELETE", _place(batch_id))
+        response = yield self._request(site, "DELETE", path=_place(batch_id))
         success(response, site)
 
     def line(self, custom_id: str, *, path: str, body: Mapping[str, object], inline: bool) -> bytes:  # noqa: ARG002
@@ -74,7 +74,7 @@ class MessageBatches(msgspec.Struct, frozen=True, kw_only=True):
 
     def download(self, site: Site, batch: Batch, *, file: ResultFile, sink: Path) -> Call[None]:  # noqa: ARG002
         """Write the results to `sink` as they come."""
-        request = self._request(site, "GET", f"{_place(file.id)}/results")
+        request = self._request(site, "GET", path=f"{_place(file.id)}/results")
         response = yield msgspec.structs.replace(request, sink=sink)
         success(response, site)
 
@@ -100,7 +100,7 @@ class MessageBatches(msgspec.Struct, frozen=True, kw_only=True):
         problem = problem_of(result.error)
         return failed(said.custom_id, problem, kind=problem.type or result.type)
 
-    def _request(self, site: Site, method: str, path: str = "") -> Request:
+    def _request(self, site: Site, method: str, *, path: str = "") -> Request:
         return Request(
             method=method,
             url=f"{site.base_url}/messages/batches{path}",

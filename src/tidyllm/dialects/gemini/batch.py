@@ -36,14 +36,14 @@ class Batches(msgspec.Struct, frozen=True):
     def page(self, site: Site, *, limit: int, after: str | None = None) -> Call[BatchPage]:
         """Return at most `limit` batches, newest first, after the page that named `after`; results are left out."""
         query = {"pageSize": str(limit)} | ({} if after is None else {"pageToken": after})
-        response = yield _request(site, "GET", f"/batches?{urlencode(query)}")
+        response = yield _request(site, "GET", path=f"/batches?{urlencode(query)}")
         said = decode(success(response, site), OperationList, site=site)
         batches = tuple(operation.read(listed=True) for operation in said.operations or [])
         return BatchPage(batches, said.next_page_token or None)
 
     def get(self, site: Site, batch_id: str) -> Call[Batch]:
         """Return one batch."""
-        response = yield _request(site, "GET", _place(batch_id))
+        response = yield _request(site, "GET", path=_place(batch_id))
         return _read(response, site)
 
     def framing(self, order: BatchOrder) -> Framing:
@@ -59,13 +59,13 @@ class Batches(msgspec.Struct, frozen=True):
             batch = {"displayName": _name(order), "inputConfig": {"fileName": order.input_file_id}}
             body = msgspec.json.encode({"batch": batch})
         verb = "asyncBatchEmbedContent" if order.path == EMBED_PATH else "batchGenerateContent"
-        request = _request(site, "POST", f"{url_path(order.model)}:{verb}", body=body)
+        request = _request(site, "POST", path=f"{url_path(order.model)}:{verb}", body=body)
         response = yield msgspec.structs.replace(request, repeat=Repeat.NEVER)
         return _read(response, site)
 
     def cancel(self, site: Site, batch_id: str) -> Call[Batch]:
         """Ask a batch to stop, and return it: what is asked for so says nothing of it."""
-        response = yield _request(site, "POST", f"{_place(batch_id)}:cancel", body=b"{}")
+        response = yield _request(site, "POST", path=f"{_place(batch_id)}:cancel", body=b"{}")
         success(response, site)
         batch = yield from self.get(site, batch_id)
         # For a while it says that it runs as before; spec 9.
@@ -73,7 +73,7 @@ class Batches(msgspec.Struct, frozen=True):
 
     def delete(self, site: Site, batch_id: str) -> Call[None]:
         """Delete a batch that has ended, with its results; one that runs would run on."""
-        response = yield _request(site, "DELETE", _place(batch_id))
+        response = yield _request(site, "DELETE", path=_place(batch_id))
         success(response, site)
 
     def line(self, custom_id: str, *, path: str, body: Mapping[str, object], inline: bool) -> bytes:
@@ -98,7 +98,7 @@ class Batches(msgspec.Struct, frozen=True):
         if not file.document:
             yield from Files().download(site, file.id, sink=sink)
             return
-        response = yield msgspec.structs.replace(_request(site, "GET", _place(file.id)), sink=sink)
+        response = yield msgspec.structs.replace(_request(site, "GET", path=_place(file.id)), sink=sink)
         success(response, site)
 
     def items(self, document: bytes) -> Iterable[bytes]:
@@ -164,7 +164,7 @@ def _place(batch_id: str) -> str:
     return f"/batches/{quote(batch_id.removeprefix(_BATCHES), safe='')}"
 
 
-def _request(site: Site, method: str, path: str, *, body: bytes | Path | None = None) -> Request:
+def _request(site: Site, method: str, *, path: str, body: bytes | Path | None = None) -> Request:
     headers = site.headers if body is None else site.says(("content-type", "application/json"))
     return Request(
         method=method,
