@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, TypeVar, Unpack
 import msgspec
 
 from tidyllm.client.calls import shown, transport_for
+from tidyllm.client.chat_batch import achat_by_batch, by_batch, chat_by_batch
 from tidyllm.client.chat_list import achat_list, chat_list
 from tidyllm.client.chat_table import Answering, RunPlan, achat_table, chat_table, plan_table
 from tidyllm.client.many import rows_of
 from tidyllm.client.media import Attached, attached
+from tidyllm.client.plan import plan
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
 from tidyllm.client.rows import Prompt
-from tidyllm.client.run_options import RunOptions, run_settings
+from tidyllm.client.run_options import RunOptions, RunSettings, run_settings
 from tidyllm.client.schemas import schema_of
 from tidyllm.client.show import as_html, as_text
 from tidyllm.client.targets import chat_of, name_of
@@ -277,11 +279,16 @@ def chat(
     asked, settings, wanted = resolve_model(provider), run_settings(run, reask=reask), _wanted(schema, reask=reask)
     how = partial(_answering, asked, schema=wanted, reask=reask)
     if _is_table(data):
+        if settings.mode != "now":
+            batched = by_batch(
+                data, asked, prompt=prompt, system=system, schema=wanted, settings=settings, answer=how(asked.site)
+            )
+            return plan(batched.prepared) if dry_run else chat_by_batch(batched)
         asking = rows_of(data, asked, prompt=prompt, system=system, schema=wanted, settings=settings)
         if dry_run:
             return plan_table(asking, answer=how(shown(asked).site))
         return chat_table(asking, answer=how(asked.site))
-    _refuse_templates(prompt, system, media=settings.media)
+    _refuse_templates(prompt, system, settings=settings)
     talks = opened(data)
     if dry_run:
         previews = planned(talks, asked, how=ask, schema=wanted)
@@ -371,13 +378,18 @@ async def achat(
     asked, settings, wanted = resolve_model(provider), run_settings(run, reask=reask), _wanted(schema, reask=reask)
     how = partial(_answering, asked, schema=wanted, reask=reask)
     if _is_table(data):
+        if settings.mode != "now":
+            batched = by_batch(
+                data, asked, prompt=prompt, system=system, schema=wanted, settings=settings, answer=how(asked.site)
+            )
+            return plan(batched.prepared) if dry_run else await achat_by_batch(batched)
         asking = await asyncio.to_thread(
             rows_of, data, asked, prompt=prompt, system=system, schema=wanted, settings=settings
         )
         if dry_run:
             return plan_table(asking, answer=how(shown(asked).site))
         return await achat_table(asking, answer=how(asked.site))
-    _refuse_templates(prompt, system, media=settings.media)
+    _refuse_templates(prompt, system, settings=settings)
     talks = opened(data)
     if dry_run:
         previews = planned(talks, asked, how=ask, schema=wanted)
@@ -470,7 +482,10 @@ def _is_table(data: object) -> TypeGuard["IntoDataFrame"]:
     return not isinstance(data, str | LLMMessage | list)
 
 
-def _refuse_templates(prompt: Prompt, system: str | None, *, media: Sequence[str] | None) -> None:
+def _refuse_templates(prompt: Prompt, system: str | None, *, settings: RunSettings) -> None:
+    if settings.mode != "now":
+        raise SettingError("mode= is for tables; send_batch takes a list of conversations.")
+    media = settings.media
     given = (("prompt", prompt, "system=..."), ("system", system, "system=..."), ("media", media, "media=image(...)"))
     for name, value, instead in given:
         if value is not None:

@@ -113,6 +113,11 @@ class Table:
             state.update(b"\n" + _canonical((*values, *filter(None, map(_unlike_json, values)))))
         return state.hexdigest()
 
+    def taken(self, rows: Sequence[int]) -> IntoDataFrame:
+        """Return the user's table with these rows alone, numbered from 0, as the kind of table it is."""
+        part: IntoDataFrame = self._frame[list(rows)].to_native()
+        return part
+
     def with_columns(self, added: pl.DataFrame) -> IntoDataFrame:
         """Return the user's table, untouched, with columns of ours beside its own, as the kind of table it is."""
         told = nw.from_native(as_kind(added, self.kind), eager_only=True)

@@ -1,7 +1,7 @@
 """What a run of many rows may be told: its name, its ceilings, and what becomes of failures."""
 
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, TypedDict
 
 import msgspec
 
@@ -13,9 +13,14 @@ LEAST, MOST = 1e-9, 10**12
 """Of every option that is a number: what is beyond can only be a mistake, and some of it no clock can count."""
 
 
+Mode: TypeAlias = Literal["now", "batch", "auto"]
+
+
 class RunOptions(TypedDict, total=False):
     """How many rows, or the conversations of a list, are asked; each can be left out."""
 
+    mode: Mode
+    """`"batch"` sends a table as a batch and waits for it; `"auto"` also asks at once what has failed there."""
     media: str | Sequence[str] | None
     """Columns of a table whose cells are images and files that go with what a row asks: paths, https URLs, bytes."""
     name: str | None
@@ -41,6 +46,7 @@ class RunOptions(TypedDict, total=False):
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The options, checked."""
 
+    mode: Mode = "now"
     media: tuple[str, ...] | None = None
     name: str | None = None
     max_concurrency: int | None = None
@@ -80,4 +86,13 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
             # The value itself may have more digits than Python writes.
             raise SettingError(f"{name}= must be a number above 0, from {LEAST:g} to {MOST:,}.")
     sendable(settings.prefix, called="prefix=")
+    if settings.mode == "batch":
+        _refuse_of_now(given, reask=reask)
     return settings
+
+
+def _refuse_of_now(given: Mapping[str, object], *, reask: bool) -> None:
+    """Raise SettingError for what a batch cannot be told."""
+    for name in ("max_concurrency", "rpm", "tpm", "timeout", "dedup", *(("reask",) if reask else ())):
+        if name in given or name == "reask":
+            raise SettingError(f'{name}= is for rows that are asked now, or with mode="auto", and not for a batch.')
