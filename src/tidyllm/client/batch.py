@@ -79,7 +79,7 @@ def send_batch(
     provider takes in one batch becomes several, which are one job all the same. The job is kept on disk under its
     `name`, or one made of its content: sending the same again returns the same job and sends nothing, and whatever an
     earlier attempt left undone is done. `budget=` refuses what might cost more US dollars; what else can be said is in
-    docs/batches.md. With `dry_run` you get what would be sent, and what it costs about, and nothing is.
+    docs/client.md. With `dry_run` you get what would be sent, and what it costs about, and nothing is.
 
     Raises SettingError, before anything is sent, for a prompt, a table, a row or a budget that cannot be;
     JobChangedError for a name under which something else was sent; JobUnsureError where an earlier attempt may have
