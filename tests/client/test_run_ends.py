@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.client.tables import of, rows, said
@@ -83,6 +84,20 @@ def test_what_is_under_way_when_a_run_ends_is_kept_and_no_file_stays_open(
     assert said(chat(rows(ROWS), of(model), prompt="{text}", name="ratings")) == rows(ROWS)["text"].to_list()
     assert model.witness.counts().received == ROWS
     assert not open_files(home)
+
+
+def test_what_an_earlier_run_was_answered_is_not_asked_again_for_equal_rows(home: Path, model: SimulatedModel) -> None:
+    table = pl.DataFrame({"text": ["a", "b", "a", "a", "c"]})
+    model.hold()
+    first = chat(table, of(model, temperature=0), prompt="{text}", name="ratings", timeout=0.3)
+    assert set(first["llm_status"]) == {"pending"}
+    model.release()
+    eventually(lambda: len(list(RunJournal(home / "ratings" / "answers").earlier())) == 3)
+    # Those whose equals were under way when the time was up were asked all over again.
+    rated = chat(table, of(model, temperature=0), prompt="{text}", name="ratings")
+    assert said(rated) == table["text"].to_list()
+    assert rated["llm_tokens_in"].is_null().to_list() == [False, False, True, True, False]
+    assert model.witness.counts().received == 3
 
 
 def test_a_process_that_is_interrupted_waits_for_what_it_has_asked(tmp_path: Path, model: SimulatedModel) -> None:

@@ -193,7 +193,7 @@ class Many:
 
     @contextlib.contextmanager
     def _begun(self) -> Iterator[tuple[Iterable[Question], Show]]:
-        """Yield the questions that no earlier run has had answered, and what shows how far the run is."""
+        """Yield the questions that are still to be answered, and what shows how far the run is."""
         name = self._asking.settings.name
         with contextlib.ExitStack() as stack:
             if name is not None:
@@ -220,7 +220,9 @@ class Many:
 
     def _questions(self, missing: bytearray) -> Iterator[Question]:
         if any(missing):
-            yield from ((number, talk) for number, talk in enumerate(self._asking.talks.each()) if missing[number])
+            every = self.run.dedups
+            numbered = enumerate(self._asking.talks.each())
+            yield from ((number, talk) for number, talk in numbered if every or missing[number])
 
     def _tell(self) -> None:
         """Say in one line how it went."""

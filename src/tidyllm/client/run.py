@@ -89,6 +89,8 @@ class Run:
         self._budget = None if settings.budget is None else Budget(settings.budget, model, reask=settings.reask)
         self._leaders: dict[bytes, int | Answer] = {}
         """Of equal requests the first, by what they send: its number, and its answer once that has come."""
+        self._had: dict[int, Answer] = {}
+        """What earlier runs were answered, until it is known what was asked there."""
         self._followers: dict[int, list[int]] = {}
         self._digests: dict[int, bytes] = {}
         self._sent_bytes: dict[int, int] = {}
@@ -117,6 +119,8 @@ class Run:
         """Take an answer that an earlier run has had; what it has cost counts."""
         if self._budget is not None:
             self._budget.settle(number, answer.reply)
+        if self.dedups:
+            self._had[number] = answer
         self._count(answer)
         self._sink(number, answer)
 
@@ -155,6 +159,9 @@ class Run:
                 self.stopped = "The answers could not be written to the disk any more."
             if self.stopped is not None:
                 return
+            if (had := self._had.pop(number, None)) is not None:
+                self._remember(talk, had)
+                continue
             call = self._row(number, talk)
             try:
                 first = next(call)
@@ -266,9 +273,8 @@ class Run:
 
     def _follows(self, number: int, first: Request) -> bool:
         """Whether an equal request was asked before: then its answer is this row's too."""
-        if not self._dedups or not isinstance(first.body, bytes):
+        if not self.dedups or (digest := _digest(first)) is None:
             return False
-        digest = blake2b(first.body, digest_size=_DIGEST_BYTES).digest()
         leader = self._leaders.setdefault(digest, number)
         if isinstance(leader, Answer):
             self._take_copy(number, leader)
@@ -279,8 +285,17 @@ class Run:
             return False
         return True
 
+    def _remember(self, talk: Conversation, answer: Answer) -> None:
+        """Take the answer of an earlier run for those that ask the same."""
+        call = self._answer(talk)
+        first = next(call)
+        call.close()
+        if isinstance(first, Request) and (digest := _digest(first)) is not None:
+            self._leaders.setdefault(digest, answer)
+
     @property
-    def _dedups(self) -> bool:
+    def dedups(self) -> bool:
+        """Whether equal requests are asked once: then it is to be told of all rows, also of those that are answered."""
         if self._settings.dedup is not None:
             return self._settings.dedup
         return self._model.params.temperature == 0 or self._model.params.seed is not None
@@ -314,6 +329,11 @@ def _answer(row_id: str, turns: Sequence[Turn], *, failed: PartlyFailedError | N
     attempts = (answer.reply.attempts or 0) + (getattr(failed.__cause__, "attempts", None) or 0)
     reply = msgspec.structs.replace(answer.reply, attempts=attempts)
     return msgspec.structs.replace(answer, reply=reply, error=str(failed))
+
+
+def _digest(request: Request) -> bytes | None:
+    """Return what equal requests share."""
+    return blake2b(request.body, digest_size=_DIGEST_BYTES).digest() if isinstance(request.body, bytes) else None
 
 
 def _summed(replies: list[Reply]) -> Reply:
