@@ -1,6 +1,7 @@
 """Runs over many rows that meet what is odd or wrong: what was paid for is kept, and what cannot be is said."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +126,9 @@ def test_a_run_is_not_taken_for_a_batch(model: SimulatedModel, verb: Callable[[s
         verb("ratings")
 
 
-def test_what_came_before_a_run_broke_off_is_in_the_exception(model: SimulatedModel, home: Path) -> None:
+def test_what_came_before_a_run_broke_off_is_in_the_exception(
+    model: SimulatedModel, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with using(Breaking(after=200)), pytest.raises(SettingError, match="gone") as stopped:
         chat(rows(201), local("m"), prompt="{text}", max_concurrency=1)
     assert (stopped.value.results["llm_status"] == "ok").sum() >= 199  # type: ignore[attr-defined]
@@ -137,6 +140,8 @@ def test_what_came_before_a_run_broke_off_is_in_the_exception(model: SimulatedMo
     with pytest.raises(JournalError) as unkept:
         asyncio.run(achat(rows(3), of(model), prompt="{text}", name="ratings"))
     assert unkept.value.results.height == 3  # type: ignore[attr-defined]
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize(

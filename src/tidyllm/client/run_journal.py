@@ -48,7 +48,7 @@ class RunJournal:
         self._dirty = asyncio.Event()
         self._last = asyncio.Event()
         """Set once nothing more comes."""
-        self._committing: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[JournalError | None] | None = None
         self._flushing = False
         """Whether what was taken is about to be written."""
 
@@ -101,8 +101,8 @@ class RunJournal:
 
     async def closed(self) -> None:
         """Wait until all is durable and the file closed. Raises JournalError where that cannot be."""
-        if self._committing is not None:
-            await asyncio.shield(self._committing)
+        if self._committing is not None and (failure := await asyncio.shield(self._committing)) is not None:
+            raise failure
 
     async def _sync(self) -> None:
         try:
@@ -110,8 +110,11 @@ class RunJournal:
         except RuntimeError:  # The interpreter is ending and lends no more threads; nobody is kept waiting any more.
             self._journal.sync()
 
-    async def _commit(self, making: asyncio.Future[None]) -> None:
-        """Make what is written durable, again and again, until nothing more comes; then let go of the file."""
+    async def _commit(self, making: asyncio.Future[None]) -> JournalError | None:
+        """Make what is written durable, again and again, until nothing more comes; then let go of the file.
+
+        Return what prevented it in the end: nobody may be waiting any more to whom it could be raised.
+        """
         try:
             await making
             while not self._last.is_set():
@@ -124,8 +127,13 @@ class RunJournal:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._last.wait(), SYNC_EVERY_S)
             await self._sync()
+        except JournalError as error:
+            if making.exception() is None:
+                _LOG.warning("%s The last answers are not kept.", error)
+            return error
         finally:
             self._journal.close()
+        return None
 
     def _next_place(self) -> Path:
         self._number += 1
