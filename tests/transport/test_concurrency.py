@@ -11,7 +11,7 @@ import pytest
 
 from tidyllm.core.wire import Response
 from tidyllm.transport.concurrency import LIMIT_FIRST, MARGIN, Concurrency
-from tidyllm.transport.pace import LanePace
+from tidyllm.transport.pace import NO_CEILINGS, Ceilings, LanePace
 
 RTT_S = 0.0005
 
@@ -36,13 +36,14 @@ class Run:
         refuses: bool = False,
         refused_anyway: float = 0.0,
         changes: tuple[tuple[float, int], ...] = (),
+        ceilings: Ceilings = NO_CEILINGS,
     ) -> None:
         self.capacity = capacity
         self.takes = takes
         self.refuses = refuses
         """Whether what is beyond the capacity is refused; else it waits."""
         self.refused_anyway = refused_anyway
-        self.pace = LanePace(now=0.0)
+        self.pace = LanePace(now=0.0, ceilings=ceilings)
         self.done: list[float] = []
         self.refusals: list[float] = []
         self.waiting: list[tuple[float, int]] = []
@@ -154,6 +155,14 @@ def test_when_a_ceiling_that_held_is_lifted_the_search_begins_anew() -> None:
     concurrency.cap(100, now=1.0)
     concurrency.cap(4096, now=1.0)
     assert concurrency.limit == LIMIT_FIRST
+
+
+@pytest.mark.parametrize("takes", [fixed(1.0), lognormal(1.0, 10.0)])
+def test_a_ceiling_that_is_not_reached_does_not_slow_the_search(takes: Callable[[random.Random], float]) -> None:
+    # It was set once the search had begun, which then began anew.
+    free, below = (Run(256, takes, ceilings=ceilings) for ceilings in (NO_CEILINGS, Ceilings(concurrency=1024)))
+    for second in range(1, 15):
+        assert free.until(second).pace.concurrency.limit == below.until(second).pace.concurrency.limit
 
 
 def test_the_limit_stays_where_there_is_not_enough_to_send() -> None:

@@ -104,7 +104,7 @@ class LanePace:
     """
 
     def __init__(self, *, now: float, ceilings: Ceilings = NO_CEILINGS, learned: float | None = None) -> None:
-        self.concurrency = Concurrency(now=now, learned=learned)
+        self.concurrency = Concurrency(now=now, learned=learned, most=ceilings.concurrency or LIMIT_MAX)
         self._requests: Bucket | None = None
         self._tokens: Bucket | None = None
         self._last: list[Bucket | None] = [None, None]

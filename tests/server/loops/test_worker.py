@@ -145,12 +145,16 @@ def test_a_stopped_worker_gives_its_shards_back_with_what_was_done(house: House,
     assert model.witness.counts().received == 60
 
 
-def test_two_workers_share_a_batch(house: House, model: SimulatedModel) -> None:
+def test_two_workers_share_a_batch_even_if_one_of_them_comes_late(house: House, model: SimulatedModel) -> None:
+    # A worker leased 512 lines before it sent the first: of a smaller batch the other one got none.
     async def scenario() -> None:
         await house.start(300)
+        model.hold()
         async with contextlib.AsyncExitStack() as stack:
-            for worker_id in ("worker_1", "worker_2"):
+            for number, worker_id in enumerate(("worker_1", "worker_2"), 1):
                 await stack.enter_async_context(house.worker(worker_id))
+                await asyncio.to_thread(model.witness.wait, received=8 * number)
+            model.release()
             await house.until(lambda batch: batch.counts.completed == 300)
         assert (await house.batch()).status is BatchStatus.IN_PROGRESS
 

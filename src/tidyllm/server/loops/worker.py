@@ -39,7 +39,7 @@ DEATHS_MAX = 3
 """Workers that may die while they wait for a line's answer; then it is not sent again, as it may be what kills them."""
 DEATHS_SUSPECT = DEATHS_MAX - 1
 """From here on such lines are in flight one at a time, so that the next death tells which it was."""
-STOCK_MIN = 512
+STOCK_MIN = 64
 """Lines of a batch that wait at least, as far as there are any: so many are sent while the next ones are leased."""
 STOCK_S = 0.5
 """For upstreams that are fast, as many as they take in that time."""
