@@ -26,7 +26,9 @@ MAGIC = b"tidyllm journal 1\n"
 _FAMILY = MAGIC[:-2]
 """What the journals of all versions begin with."""
 _HEADER = struct.Struct("<IIIIIB")
+_SIZE_AND_CRC = struct.Struct("<II")
 _CHECKED = struct.Struct("<IIIB")
+"""The header after its checksum."""
 DATA_BYTES_MAX = 1024 * 1024 * 1024
 """Longest data of one record: a length above it can only be garbage."""
 
@@ -122,8 +124,8 @@ class Journal(Protocol):
 
 def encode(*, shard: int, epoch: int, line: int, kind: Kind, data: bytes = b"") -> bytes:
     """Return a record's bytes."""
-    crc = zlib.crc32(data, zlib.crc32(_CHECKED.pack(shard, epoch, line, kind)))
-    return _HEADER.pack(len(data), crc, shard, epoch, line, kind) + data
+    checked = _CHECKED.pack(shard, epoch, line, kind)
+    return _SIZE_AND_CRC.pack(len(data), zlib.crc32(data, zlib.crc32(checked))) + checked + data
 
 
 def scan(path: Path, *, start: int = len(MAGIC)) -> Iterator[tuple[int, Place]]:
@@ -149,7 +151,7 @@ def _records(file: BinaryIO, path: Path, *, start: int) -> Iterator[tuple[int, P
         if length > DATA_BYTES_MAX or kind not in _KINDS:
             return
         data = file.read(length)
-        if len(data) < length or zlib.crc32(data, zlib.crc32(_CHECKED.pack(shard, epoch, line, kind))) != crc:
+        if len(data) < length or zlib.crc32(data, zlib.crc32(header[_SIZE_AND_CRC.size :])) != crc:
             return
         offset += _HEADER.size
         yield line, Place(epoch, offset, length, _KINDS[kind], path, shard)

@@ -1,4 +1,4 @@
-from tidyllm.core.batch import BatchStatus, BatchUsage
+from tidyllm.core.batch import BatchStatus, BatchUsage, UsageSum
 
 
 def test_four_states_are_the_end() -> None:
@@ -7,4 +7,7 @@ def test_four_states_are_the_end() -> None:
 
 def test_usage_adds_up_field_by_field() -> None:
     one = BatchUsage(input_tokens=1, cached_tokens=2, output_tokens=3, reasoning_tokens=4)
-    assert one + one == BatchUsage(input_tokens=2, cached_tokens=4, output_tokens=6, reasoning_tokens=8)
+    both = UsageSum()
+    both.add(one)
+    both.add(one)
+    assert both.total() == BatchUsage(input_tokens=2, cached_tokens=4, output_tokens=6, reasoning_tokens=8)

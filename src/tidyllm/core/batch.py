@@ -42,13 +42,27 @@ class BatchUsage(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
 
-    def __add__(self, other: "BatchUsage") -> "BatchUsage":
-        """Return the sum, field by field."""
+
+class UsageSum:
+    """The tokens of many answers, added up as they come."""
+
+    def __init__(self) -> None:
+        self._input = self._cached = self._output = self._reasoning = 0
+
+    def add(self, usage: BatchUsage) -> None:
+        """Take in those of one answer."""
+        self._input += usage.input_tokens
+        self._cached += usage.cached_tokens
+        self._output += usage.output_tokens
+        self._reasoning += usage.reasoning_tokens
+
+    def total(self) -> BatchUsage:
+        """Return what has been added up so far."""
         return BatchUsage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            input_tokens=self._input,
+            cached_tokens=self._cached,
+            output_tokens=self._output,
+            reasoning_tokens=self._reasoning,
         )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tidyllm.core.batch import BatchUsage
+from tidyllm.core.batch import BatchUsage, UsageSum
 from tidyllm.journal import Journal, Kind, Replay
 from tidyllm.server.records import Lease, ShardReport
 
@@ -56,7 +56,7 @@ class Held:
         self.in_flight = 0
         self._completed = 0
         self._failed = 0
-        self._usage = BatchUsage()
+        self._usage = UsageSum()
 
     @property
     def done(self) -> bool:
@@ -70,8 +70,7 @@ class Held:
             self._completed += 1
         else:
             self._failed += 1
-        if usage != _NONE:
-            self._usage += usage
+        self._usage.add(usage)
 
     def report(self) -> ShardReport:
         """Return what the journal has taken so far: to be told to nobody before it is durable."""
@@ -81,9 +80,6 @@ class Held:
             epoch=self.lease.epoch,
             completed=self._completed,
             failed=self._failed,
-            usage=self._usage,
+            usage=self._usage.total(),
             done=self.done,
         )
-
-
-_NONE = BatchUsage()

@@ -93,6 +93,11 @@ class Upstream:
             wait_s = max(wait_s, of_model.wait_s(now=now))
         return wait_s
 
+    @property
+    def room(self) -> int:
+        """Return how many requests, at least, it may be asked now that it may be asked one."""
+        return self.pace.room if self.health.state is State.WELL and not self._models else 1
+
     def begin(self, question: Question, *, tries: int, attempts: int, now: float) -> "Flight":
         """Return a request on its way, counted from now on: sent so often, and so often failed by its own fault."""
         tokens = self._tokens(len(question.request.body))
@@ -219,49 +224,39 @@ class Upstream:
             log.warning("The upstream %s has a problem: %s Requests wait until it is solved.", self._base, problem)
 
 
-class Flight:
+class Flight(msgspec.Struct, eq=False):
     """A request on its way to an upstream."""
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        question: Question,
-        *,
-        tries: int,
-        attempts: int,
-        tokens: float,
-        probes: list[Health],
-    ) -> None:
-        self.question = question
-        self.tries = tries
-        self.attempts = attempts
-        self.tokens = tokens
-        """What it was taken to cost."""
-        self.probes = probes
-        """Whose state it is to find out."""
-        self.bytes = 0
-        """How much memory it and its answer are taken to need."""
-        self.let_go = False
-        """Whether it no longer takes a place."""
-        self.seconds = 0.0
-        """How long it took."""
-        self._upstream = upstream
+    upstream: Upstream
+    question: Question
+    tries: int
+    attempts: int
+    tokens: float
+    """What it was taken to cost."""
+    probes: list[Health]
+    """Whose state it is to find out."""
+    bytes: int = 0
+    """How much memory it and its answer are taken to need."""
+    let_go: bool = False
+    """Whether it no longer takes a place."""
+    seconds: float = 0.0
+    """How long it took."""
 
     async def ask(self) -> Result | Again:
         """Send it, and return what became of it."""
-        clock = self._upstream.clock
+        clock = self.upstream.clock
         began = clock.monotonic()
-        answer = await self._upstream.send(self.question)
+        answer = await self.upstream.send(self.question)
         now = clock.monotonic()
         self.seconds = now - began
-        return self._upstream.land(self, answer, now=now)
+        return self.upstream.land(self, answer, now=now)
 
     def not_sent(self) -> None:
         """Give back its place: it is not sent after all."""
-        self._upstream.land(self, None, now=self._upstream.clock.monotonic())
+        self.upstream.land(self, None, now=self.upstream.clock.monotonic())
 
     def give_place(self) -> None:
         """Give back its place while it goes on: nobody waits for its answer any more."""
         if not self.let_go:
             self.let_go = True
-            self._upstream.pace.ended(None, now=self._upstream.clock.monotonic())
+            self.upstream.pace.ended(None, now=self.upstream.clock.monotonic())

@@ -16,6 +16,8 @@ class Way(msgspec.Struct, frozen=True):
     """Null where it cannot."""
     wait_s: float = 0.0
     """Then, after how many seconds to look again; infinite where something has to happen first."""
+    room: int = 1
+    """So many requests, at least, can go there before this has to be asked again."""
 
 
 class Upstreams:
@@ -57,7 +59,7 @@ class Upstreams:
             fitting = self._fitting[model] = [upstream for upstream in self.all if upstream.takes(model)]
         if len(fitting) == 1:
             wait_s = fitting[0].wait_s(model, now=now)
-            return Way(None, wait_s) if wait_s > 0 else Way(fitting[0])
+            return Way(None, wait_s) if wait_s > 0 else Way(fitting[0], room=fitting[0].room)
         waits = [upstream.wait_s(model, now=now) for upstream in fitting]
         free = [upstream for upstream, wait_s in zip(fitting, waits, strict=True) if wait_s <= 0]
         if free:

@@ -144,6 +144,11 @@ class LanePace:
             return self._resting[0] - now if self._resting else math.inf
         return self.rate_wait_s(now=now, tokens=tokens)
 
+    @property
+    def room(self) -> int:
+        """Return how many requests, at least, may go now that one may."""
+        return 1 if self.counts_tokens else self.concurrency.limit - self.concurrency.in_flight - len(self._resting)
+
     def rate_wait_s(self, *, now: float, tokens: float = 0.0) -> float:
         """Return the same for a request that goes however many are under way."""
         if self._free and now >= self._quiet_from:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.stores.samples import MINE, NOW, NewDatabase, a_report, start_a_batch
-from tidyllm.core.batch import BatchUsage, RequestCounts
+from tidyllm.core.batch import RequestCounts, UsageSum
 from tidyllm.server.records import Lease, ShardReport
 from tidyllm.server.store import Store
 
@@ -67,7 +67,10 @@ class Model:
                 completed=sum(report.completed for report in told),
                 failed=sum(report.failed for report in told),
             )
-            assert batch.usage == sum((report.usage for report in told), BatchUsage())
+            usage = UsageSum()
+            for report in told:
+                usage.add(report.usage)
+            assert batch.usage == usage.total()
 
 
 @settings(max_examples=40, deadline=None)

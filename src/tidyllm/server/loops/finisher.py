@@ -13,7 +13,7 @@ from functools import partial
 
 import msgspec
 
-from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts
+from tidyllm.core.batch import BatchStatus, BatchUsage, RequestCounts, UsageSum
 from tidyllm.core.clock import Clock
 from tidyllm.core.jsonl import Line
 from tidyllm.journal import Kind, Place, Reader, first_answers
@@ -108,29 +108,33 @@ class Finisher:
         self, batch: BatchRecord, shards: list[Shard], *, output: "_ResultFile", error: "_ResultFile"
     ) -> tuple[RequestCounts, BatchUsage]:
         answers = first_answers(batch_journals(self._settings.data, batch.id))
-        completed = failed = lost = 0
-        usage = BatchUsage()
+        completed = failed = unanswered = 0
+        usage = UsageSum()
         code, message = _unanswered(batch)
         with Reader() as reader:
             for shard in shards:
                 for number, line in self._lines(batch, shard, answers=answers):
                     place = answers.get(number)
-                    if place is not None:
-                        data = reader.read(place)
-                        usage += usage_of_line(data)
-                        completed += place.kind is Kind.ANSWERED
-                        failed += place.kind is Kind.FAILED
-                    else:
-                        lost += (code, message) == LOST
+                    if place is None:
+                        unanswered += 1
                         custom_id = None if line is None else read_request(line.data).custom_id
-                        data = error_line(
-                            batch_id=batch.id, line=number, custom_id=custom_id, code=code, message=message
+                        error.write(
+                            error_line(batch_id=batch.id, line=number, custom_id=custom_id, code=code, message=message)
                         )
-                    (output if place is not None and place.kind is Kind.ANSWERED else error).write(data)
+                        continue
+                    data = reader.read(place)
+                    usage.add(usage_of_line(data))
+                    if place.kind is Kind.ANSWERED:
+                        completed += 1
+                        output.write(data)
+                    else:
+                        failed += 1
+                        error.write(data)
+        lost = unanswered if (code, message) == LOST else 0
         if lost:
             log.error("%d answers of %s are not in its journals any more: somebody has damaged them.", lost, batch.id)
         total = sum(shard.requests for shard in shards)
-        return RequestCounts(total=total, completed=completed, failed=failed + lost), usage
+        return RequestCounts(total=total, completed=completed, failed=failed + lost), usage.total()
 
     def _lines(
         self, batch: BatchRecord, shard: Shard, *, answers: Mapping[int, Place]

@@ -76,9 +76,8 @@ class Worker:
         self._put_off = PutOff(clock)
         self._unread: dict[str, list[Lease]] = {}
         """Leases whose input or journals could not be read yet, by batch."""
-        self._asking: set[asyncio.Task[None]] = set()
-        self._flights: dict[str, set[Flight]] = {}
-        """What is in flight, by batch."""
+        self._flights: set[Flight] = set()
+        """What is in flight."""
         self._bytes_in_flight = 0
         """Of requests, and of their answers as far as they can be guessed."""
         self._stirred = asyncio.Event()
@@ -89,19 +88,19 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`; then give what is in flight a grace time, and give the shards back."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            duties = (self._ledger.commit(opened=self._stirred.set), self._ledger.tell(), self._pump())
-            accounting = [tasks.create_task(duty) for duty in duties]
-            attend = tasks.create_task(self._attend())
-            await self._stopping.wait()
-            deadline = self._clock.monotonic() + self._settings.cancel_grace_s
-            attend.cancel()
-            self._dispatcher.close()
-            for batch in self._ledger.batches.values():
-                batch.stop.set()
-            if self._asking:
-                await asyncio.wait(self._asking, timeout=self._settings.cancel_grace_s)
-            for task in (*accounting, *self._asking):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as asking:
+                    duties = (self._ledger.commit(opened=self._stirred.set), self._ledger.tell(), self._pump(asking))
+                    accounting = [tasks.create_task(duty) for duty in duties]
+                    attend = tasks.create_task(self._attend())
+                    await self._stopping.wait()
+                    deadline = self._clock.monotonic() + self._settings.cancel_grace_s
+                    grace.reschedule(asyncio.get_running_loop().time() + self._settings.cancel_grace_s)
+                    attend.cancel()
+                    self._dispatcher.close()
+                    for batch in self._ledger.batches.values():
+                        batch.stop.set()
+            for task in accounting:
                 task.cancel()
         await self._ledger.leave(within_s=deadline - self._clock.monotonic())
 
@@ -223,11 +222,12 @@ class Worker:
                 self._ledger.touch(held)
 
     def _let_go(self, batch: HeldBatch) -> None:
-        for flight in self._flights.get(batch.id, ()):
-            flight.give_place()
+        for flight in self._flights:
+            if flight.question.batch_id == batch.id:
+                flight.give_place()
         self._stirred.set()
 
-    async def _pump(self) -> None:
+    async def _pump(self, asking: asyncio.TaskGroup) -> None:
         """Send all that may go, each time that this may have changed, and wake again when more may."""
         while True:
             await self._stirred.wait()
@@ -237,21 +237,23 @@ class Worker:
             for ready, flight in taken:
                 if ready.held.batch.journal in lost:
                     self._put_back(ready, flight)
-                    continue
-                task = self._tasks.create_task(self._ask(ready, flight))
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
+                else:
+                    asking.create_task(self._ask(ready, flight))
 
     def _take_all(self) -> list[tuple[Ready, Flight]]:
         """Return the lines that go now, noted as sent and on their way."""
         now, wall = self._clock.monotonic(), self._clock.now()
         waits = [self._dispatcher.next_due(now)]
         ways: dict[str, Way] = {}
+        room = math.inf
+        """So many lines can go before the ways have to be looked for again."""
 
         def fits(model: str) -> bool:
+            nonlocal room
             way = ways.get(model)
             if way is None:
                 way = ways[model] = self._upstreams.way(model, now=now)
+                room = min(room, way.room)
             return way.upstream is not None
 
         taken: list[tuple[Ready, Flight]] = []
@@ -260,10 +262,13 @@ class Worker:
             ready = self._dispatcher.take(fits, now=wall)
             upstream = None if ready is None else ways[ready.held.batch.model].upstream
             if ready is None or upstream is None:
-                waits += [way.wait_s for way in ways.values()]
+                waits += [way.wait_s for way in ways.values() if way.upstream is None]
                 break
             taken.append((ready, self._begin(ready, upstream, now=now)))
-            ways.clear()
+            room -= 1
+            if not room:
+                ways.clear()
+                room = math.inf
         if self._dispatcher.hungry:
             self._changed.set()
         self._wake_in(min(waits))
@@ -286,7 +291,7 @@ class Worker:
         flight = upstream.begin(question, tries=ready.tries, attempts=ready.attempts, now=now)
         flight.bytes = len(line.data) + round(held.batch.answer_bytes)
         self._bytes_in_flight += flight.bytes
-        self._flights.setdefault(lease.batch_id, set()).add(flight)
+        self._flights.add(flight)
         self._ledger.sent(held, line.number)
         return flight
 
@@ -309,10 +314,7 @@ class Worker:
         self._ask_later(again, outcome.after_s)
 
     def _landed(self, ready: Ready, flight: Flight) -> None:
-        flights = self._flights[ready.held.batch.id]
-        flights.discard(flight)
-        if not flights:
-            del self._flights[ready.held.batch.id]
+        self._flights.discard(flight)
         self._bytes_in_flight -= flight.bytes
         self._dispatcher.ended(ready)
         self._stirred.set()
