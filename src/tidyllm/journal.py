@@ -18,7 +18,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import BinaryIO, Protocol, Self
+
+import msgspec
 
 from tidyllm.core.errors import JournalError
 
@@ -49,7 +51,7 @@ class Kind(IntEnum):
 _KINDS = {int(kind): kind for kind in Kind}
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where the data of one record lies."""
 
     epoch: int
@@ -171,16 +173,20 @@ class Replay:
     def update(self, paths: Iterable[Path]) -> None:
         """Read on in these journals; raises JournalError, and OSError."""
         for path in paths:
-            for line, place in scan(path, start=self._read_to.get(path, len(MAGIC))):
-                self._read_to[path] = place.offset + place.length
-                if place.kind is Kind.SENT:
-                    self._sent[line] += 1
-                elif place.kind is Kind.RETURNED:
-                    self._sent[line] -= 1
-                else:
-                    known = self.answers.get(line)
-                    if known is None or (place.epoch, place.offset) < (known.epoch, known.offset):
-                        self.answers[line] = place
+            read_to = self._read_to.get(path, len(MAGIC))
+            try:
+                for line, place in scan(path, start=read_to):
+                    read_to = place.offset + place.length
+                    if place.kind is Kind.SENT:
+                        self._sent[line] += 1
+                    elif place.kind is Kind.RETURNED:
+                        self._sent[line] -= 1
+                    else:
+                        known = self.answers.get(line)
+                        if known is None or (place.epoch, place.offset) < (known.epoch, known.offset):
+                            self.answers[line] = place
+            finally:
+                self._read_to[path] = read_to
 
     def deaths(self, line: int) -> int:
         """Return how many workers died while they waited for the answer of a line that has none yet."""

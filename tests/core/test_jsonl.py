@@ -31,6 +31,12 @@ def test_a_line_as_long_as_the_limit_is_read_whole_whatever_its_end() -> None:
     assert [line.data for line in lines] == [b"aaaa", b"bbbb", b"cccc"]
 
 
+def test_lines_of_a_piece_lie_where_they_do_in_the_whole() -> None:
+    whole = b'{"a":1}\n\n{"b":2}\n'
+    lines = list(read_lines(BytesIO(whole)))
+    assert list(read_lines(BytesIO(whole[9:]), lines_before=2, bytes_before=9)) == lines[1:]
+
+
 @given(st.lists(st.sampled_from([b"", b" ", b'{"a":1}', b"x" * 40, b"\xff"])), st.sampled_from([b"\n", b"\r\n"]))
 def test_every_line_lies_where_it_says(parts: list[bytes], end: bytes) -> None:
     whole = end.join(parts)

@@ -4,6 +4,8 @@ import math
 import random
 from collections.abc import Sequence
 
+import msgspec
+
 from tidyllm.core.wire import Request, Response
 from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.health import State
@@ -73,3 +75,14 @@ def test_what_is_declared_anew_goes_on_where_it_is_the_same_place() -> None:
     # It is tried at once: somebody may have put it right.
     assert a.wait_s("m", now=house.clock.monotonic()) == 0
     assert house.asked("x") == "c"
+
+
+def test_a_way_says_how_many_may_go_it_and_is_looked_for_each_time_where_that_is_not_known() -> None:
+    house = Declared(declared("a", "m*"), declared("b", "n"), declared("c", "n"))
+    assert house.upstreams.way("m", now=0.0).room == 4
+    assert house.asked("m2") == "a"
+    assert house.upstreams.way("m", now=0.0).room == 3
+    assert house.upstreams.way("n", now=0.0).room == 1  # The next may be for the other one.
+    house.now = (msgspec.structs.replace(declared("a", "m*"), rpm=600), declared("b", "n"))
+    house.upstreams.refresh()
+    assert house.upstreams.way("m", now=0.0).room == 1

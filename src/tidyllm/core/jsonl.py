@@ -19,12 +19,15 @@ class Line(msgspec.Struct, frozen=True):
     """Without the line end."""
 
 
-def read_lines(file: BinaryIO, *, line_bytes_max: int = -1) -> Iterator[Line]:
+def read_lines(
+    file: BinaryIO, *, line_bytes_max: int = -1, lines_before: int = 0, bytes_before: int = 0
+) -> Iterator[Line]:
     """Yield each line that is not blank, from the file's start; at most one line is in memory at a time.
 
     Of a line longer than `line_bytes_max` the first bytes come, one or more above the limit, and nothing after it.
+    Where `file` is a piece of another one, `lines_before` and `bytes_before` say what stands before it there.
     """
-    offset = number = 0
+    number, offset = lines_before, bytes_before
     limit = -1 if line_bytes_max < 0 else line_bytes_max + len(BOM) + 2
     while raw := file.readline(limit):
         number += 1

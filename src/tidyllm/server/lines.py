@@ -92,8 +92,7 @@ _result_line = msgspec.json.Decoder(_ResultLine)
 
 def read_shard(shard: Shard, data: bytes) -> Iterator[Line]:
     """Yield a shard's lines that are not blank, numbered as in the whole input file."""
-    for line in read_lines(BytesIO(data)):
-        yield Line(line.number + shard.line_first - 1, line.offset + shard.offset, line.data)
+    return read_lines(BytesIO(data), lines_before=shard.line_first - 1, bytes_before=shard.offset)
 
 
 def read_request(data: bytes) -> RequestLine:
