@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tidyllm.core.wire import Response
-from tidyllm.transport.concurrency import LIMIT_FIRST, MARGIN, Concurrency
+from tidyllm.transport.concurrency import LIMIT_FAST, LIMIT_FIRST, MARGIN, Concurrency
 from tidyllm.transport.pace import NO_CEILINGS, Ceilings, LanePace
 
 RTT_S = 0.0005
@@ -163,6 +163,14 @@ def test_a_ceiling_that_is_not_reached_does_not_slow_the_search(takes: Callable[
     free, below = (Run(256, takes, ceilings=ceilings) for ceilings in (NO_CEILINGS, Ceilings(concurrency=1024)))
     for second in range(1, 15):
         assert free.until(second).pace.concurrency.limit == below.until(second).pace.concurrency.limit
+
+
+def test_a_fast_upstream_is_not_asked_for_more_than_it_needs() -> None:
+    # What chance had once taken for a step that pays stayed for good, one upon the other.
+    run = Run(64, lognormal(0.005, 0.02))
+    run.pace.concurrency = Concurrency(now=0.0, learned=500.0)
+    assert run.until(6.0).pace.concurrency.limit <= 2 * LIMIT_FAST
+    assert run.goodput(2.0, 6.0) >= 0.97 * 64 / mean_of(run.takes)
 
 
 def test_the_limit_stays_where_there_is_not_enough_to_send() -> None:

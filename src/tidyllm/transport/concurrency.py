@@ -17,7 +17,7 @@ LIMIT_FIRST = 16
 LIMIT_MAX = 4096
 """Beyond it connections and memory become the question, not the upstream."""
 FAST_S = 0.05
-LIMIT_FAST = 64
+LIMIT_FAST = 128
 """Least for an upstream that answers faster than that: there nobody waits for long, and few at once cost us time."""
 STEP = 1.25
 MARGIN = 1.1
@@ -239,8 +239,8 @@ class Concurrency:
         return (ANSWERS if self._rise is None else RISE_ANSWERS) * self._spread
 
     @property
-    def _is_fast(self) -> bool:
-        return 0 < self.seconds.mean < FAST_S
+    def _least(self) -> float:
+        return LIMIT_FAST if 0 < self.seconds.mean < FAST_S and not self._refused else 1.0
 
     @property
     def _spread(self) -> float:
@@ -256,8 +256,7 @@ class Concurrency:
     def _set(self, found: float, *, now: float, settle: float = SETTLE_ROUNDS) -> None:
         """Let another limit hold from now on."""
         was = self._limit
-        least = LIMIT_FAST if self._is_fast and not self._refused else 1
-        self._found = min(max(found, float(least)), float(self._most))
+        self._found = min(max(found, self._least), float(self._most))
         margin = 1.0 if self._refused or self._rise is not None else MARGIN
         self._limit = min(math.ceil(self._found * margin), self._most)
         self._rounds = self._limit * (WINDOW_ROUNDS if self._rise is None else 1)
@@ -309,9 +308,9 @@ class Concurrency:
             (Way.DOWN, min(self._found / STEP, self._found - 1)),
             (Way.UP, max(self._found * STEP, self._found + 1)),
         ):
-            if way is Way.DOWN and (self._refused or self._is_fast):
-                continue  # Refusals would say if this were too much, or nobody waits for long.
-            if self._waited[way] >= self._patience[way] and 1 <= other <= self._most:
+            if way is Way.DOWN and self._refused:
+                continue  # Refusals would say if this were too much.
+            if self._waited[way] >= self._patience[way] and self._least <= other <= self._most:
                 self._trial = _Trial(way, before=self._found)
                 self._set(other, now=now)
                 return
