@@ -11,7 +11,7 @@ from tests.client.fake_api import FakeApi, refusal
 from tidyllm import Model, Plan, asend_batch, openai, send_batch
 from tidyllm.client.schemas import field_int, tidyllm_schema
 from tidyllm.core.auth import Auth
-from tidyllm.core.errors import JobChangedError, ServerError, SettingError
+from tidyllm.core.errors import JobChangedError, JobError, ServerError, SettingError
 from tidyllm.core.limits import BatchLimits
 from tidyllm.core.wire import Multipart, Repeat, Request
 from tidyllm.provider import Provider
@@ -153,4 +153,14 @@ def test_the_lines_of_a_batch_may_ask_by_a_schema_which_is_a_part_of_the_job(api
     body = msgspec.json.decode(asked.first_lines[0])["body"]
     assert body["response_format"]["json_schema"] == {"name": "Stars", "schema": schema.definition, "strict": True}
     assert asked.name != free.name
+    assert api.asked == []
+
+
+def test_a_home_that_cannot_be_used_is_told(api: FakeApi, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.write_text("a file")
+    with pytest.raises(JobError, match="TIDYLLM_HOME"):
+        send_batch(ROWS, MODEL, prompt="{text}")
+    monkeypatch.setenv("TIDYLLM_HOME", "/" + "x" * 5_000)
+    with pytest.raises(JobError, match="TIDYLLM_HOME"):
+        send_batch(ROWS, MODEL, prompt="{text}", dry_run=True)
     assert api.asked == []

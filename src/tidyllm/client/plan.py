@@ -167,13 +167,14 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
         if folder.exists:
             refuse_change(folder.read(), prepared.parts)
             return folder
-        # Of an attempt that was broken off before the job was one.
-        for path in folder.path.glob("requests-*.jsonl"):
-            path.unlink()
         inline = _is_inline(prepared, folder)
-        cuts = requests.write(_cuts(prepared, folder, inline=inline))
+        with folder.usable():
+            # Of an attempt that was broken off before the job was one.
+            for path in folder.path.glob("requests-*.jsonl"):
+                path.unlink()
+            cuts = requests.write(_cuts(prepared, folder, inline=inline))
         ids = [f"{prepared.ids}-{number}" for number in range(1, prepared.asked.height + 1)]
-        with replacing(folder.rows) as part:
+        with folder.usable(), replacing(folder.rows) as part:
             prepared.asked.save(part, ids)
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
         folder.write(_record(prepared, remotes, created_at=clock.now()))
@@ -189,7 +190,8 @@ def room_of(model: Model, *, inline: bool, queue_tokens: int | None) -> requests
 
 def places(folder: JobFolder) -> Callable[[], Path]:
     """Return what says where the next file of requests stands, which none has been at yet."""
-    taken = {path.name for path in folder.path.glob("requests-*.jsonl")}
+    with folder.usable():
+        taken = {path.name for path in folder.path.glob("requests-*.jsonl")}
     numbers = (number for number in count(1) if f"requests-{number}.jsonl" not in taken)
     return lambda: folder.path / f"requests-{next(numbers)}.jsonl"
 
