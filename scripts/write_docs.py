@@ -13,7 +13,7 @@ import typer.main
 from fastapi.routing import APIRoute
 from msgspec import NODEFAULT
 from msgspec.structs import fields
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from scripts.source import PACKAGE, ROOT, Module, first_sentence, package_modules
 from tidyllm import providers
@@ -62,14 +62,17 @@ def routes_table() -> Iterator[str]:
 
 
 def commands_part() -> Iterator[str]:
-    """Yield a chapter for each command of the command line: its help and its options."""
+    """Yield a chapter for each command of the command line: its help, its arguments and its options."""
     for name, command in commands().items():
-        yield f"## tidyllm {name}"
+        given = [one for one in command.params if isinstance(one, TyperArgument)]
+        yield f"## {' '.join(['tidyllm', name, *(str(one.metavar) for one in given)])}"
         yield ""
         yield cleandoc(command.help or "")
         yield ""
         yield "| option | default | meaning |"
         yield "|---|---|---|"
+        for one in given:
+            yield f"| `{one.metavar}` |  | {one.help} |"
         for option in options(command):
             default = "" if option.default is None else f"`{option.default}`"
             yield f"| `{', '.join(option.opts)}` | {default} | {option.help} |"
@@ -77,11 +80,19 @@ def commands_part() -> Iterator[str]:
 
 
 def commands() -> dict[str, TyperCommand]:
-    """Return the commands of the command line by name."""
+    """Return the commands of the command line by name, those of a group with the group's name before theirs."""
     group = typer.main.get_command(app)
     if not isinstance(group, TyperGroup):
         raise TypeError(f"The command line has no commands: {group!r}.")
-    return {name: one for name, one in group.commands.items() if isinstance(one, TyperCommand)}
+    return dict(_commands_of(group, ""))
+
+
+def _commands_of(group: TyperGroup, before: str) -> Iterator[tuple[str, TyperCommand]]:
+    for name, one in group.commands.items():
+        if isinstance(one, TyperGroup):
+            yield from _commands_of(one, f"{before}{name} ")
+        elif isinstance(one, TyperCommand):
+            yield f"{before}{name}", one
 
 
 def options(command: TyperCommand) -> list[TyperOption]:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.cli import serve, simulate, upstreams
-from tidyllm.core.errors import TidyllmError
+from tidyllm.cli import batch, serve, simulate, upstreams
+from tidyllm.core.errors import SettingError, TidyllmError
 
-ERROR_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 130
+ERROR_EXIT_CODE = 1
+USAGE_EXIT_CODE = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(batch.app, name="batch")
 app.add_typer(serve.app)
 app.add_typer(simulate.app)
 app.add_typer(upstreams.app)
@@ -36,11 +37,14 @@ def tidyllm(
 
 
 def main() -> None:
-    """Run the command that the arguments name; an error of ours is one line on stderr and exit code 2."""
+    """Run the command that the arguments name; an error of ours is told on stderr.
+
+    The exit code is 2 for what was asked for and cannot be, where nothing was done, and 1 for what went wrong.
+    """
     try:
         app()
     except TidyllmError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(ERROR_EXIT_CODE)
+        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
+        sys.exit(USAGE_EXIT_CODE if isinstance(error, SettingError) else ERROR_EXIT_CODE)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED_EXIT_CODE)  # It came before the command could see to it: nothing was begun.
+        sys.exit(batch.INTERRUPTED_EXIT_CODE)  # It came before the command could see to it: nothing was begun.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tidyllm.cli.extra import needing_server_libraries
+from tidyllm.cli.shown import print_table
 
 if TYPE_CHECKING:
     from tidyllm.server.records import UpstreamState
@@ -39,7 +40,7 @@ def upstreams(
     finally:
         store.close()
     if states:
-        _show(rows(states, now=int(time.time())))
+        print_table(COLUMNS, rows(states, now=int(time.time())))
     else:
         typer.echo(f"Nothing is known of upstreams in {folder}: no worker runs there, or none has sent anything yet.")
 
@@ -68,16 +69,3 @@ def _each_once(words: Iterable[str]) -> str:
 def _ago(seconds: int) -> str:
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
     return f"{max(seconds, 0) // size} {unit} ago"
-
-
-def _show(texts: Iterable[tuple[str, ...]]) -> None:
-    # It takes long to load.
-    from rich.console import Console  # noqa: PLC0415 - for that reason
-    from rich.table import Table  # noqa: PLC0415 - for that reason
-    from rich.text import Text  # noqa: PLC0415 - for that reason
-
-    table = Table(*COLUMNS)
-    for row in texts:
-        # A reason may hold what an upstream has said: nothing of it is for the terminal to obey.
-        table.add_row(*(Text("".join(one if one.isprintable() else " " for one in text)) for text in row))
-    Console().print(table)

@@ -271,7 +271,8 @@ def _had(target: Target, *, clock: Clock) -> Call[JobFolder]:
     """Return the folder of a job with all its results. Raises JobError where nobody here knows what it asked."""
     if target.folder is None or target.folder.read().kind is None:
         raise JobError(
-            f"{target.name} was not sent from here, so that its requests are unknown: send the rows as a new job.",
+            f"{target.name} was not sent from here as a table, so that its rows are unknown: send what failed "
+            "as a new job.",
             name=target.name,
         )
     return (yield from fetch.download(target, clock=clock))

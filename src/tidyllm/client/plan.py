@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
 PURPOSE = "batch"
 """What the input file is uploaded for, in OpenAI's word."""
+LINES_SHOWN = 3
+"""So many requests a dry run shows."""
+UNMADE_ID = "(id of the uploaded file)"
+"""What stands in its place before there is one."""
 _NO_TEXT = "No row of the table has a text: there is nothing to send."
 _IDS = "row"
 _MARK_BYTES = 6
-_LINES_SHOWN = 3
 _TOKEN_UNMADE = "(made when it is sent)"  # noqa: S105 - what stands in its place
 
 
@@ -134,7 +137,7 @@ def plan(prepared: Prepared) -> Plan:
         first = msgspec.structs.replace(remotes[0], token=_TOKEN_UNMADE)
         record = _record(prepared, [first, *remotes[1:]], created_at=0.0)
     remote, safe = record.remotes[0], shown(model)
-    file_id = remote.input_file_id or "(id of the uploaded file)"
+    file_id = remote.input_file_id or UNMADE_ID
     order = order_of(
         OpenJob(folder=folder, record=record, model=safe), remote, input_file_id=None if remote.inline else file_id
     )
@@ -259,7 +262,7 @@ def _measured(prepared: Prepared, folder: JobFolder, *, inline: bool) -> tuple[l
     for one, line in _cuts(prepared, folder, inline=inline):
         if not cuts or cuts[-1] is not one:
             cuts.append(one)
-        if len(first_lines) < _LINES_SHOWN:
+        if len(first_lines) < LINES_SHOWN:
             first_lines.append(line)
     return cuts, first_lines
 
