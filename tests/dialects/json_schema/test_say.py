@@ -88,7 +88,18 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
         ({**TEXT, "default": "a"}, OPENAI, TEXT),
         # Enums.
         ({"enum": ["a", 1, None]}, OPENAI, {"type": ["string", "integer", "null"], "enum": ["a", 1, None]}),
-        ({"enum": ["a", 1, None]}, GEMINI, {"type": ["string", "integer", "null"], "enum": ["a", 1]}),
+        (
+            {"enum": ["a", 1, None]},
+            GEMINI,
+            {"anyOf": [{"type": ["string", "integer"], "enum": ["a", 1]}, {"type": "null"}]},
+        ),
+        ({"enum": [None, 0]}, GEMINI, {"anyOf": [{"type": "integer", "enum": [0]}, {"type": "null"}]}),
+        ({"type": "integer", "enum": [0, None]}, GEMINI, {"type": "integer", "enum": [0]}),
+        (
+            {"type": ["object", "integer", "null"], "enum": [None, 0], "description": "D"},
+            GEMINI,
+            {"anyOf": [{"type": ["object", "integer"], "enum": [0]}, {"type": "null"}], "description": "D"},
+        ),
         ({"const": None}, GEMINI, {"type": "null"}),
         ({"const": True}, GEMINI, {"type": "boolean"}),
         ({"const": "a"}, GEMINI, {"type": "string", "enum": ["a"]}),
@@ -198,6 +209,42 @@ def test_a_schema_that_contains_itself_goes_on_doing_so_where_it_may() -> None:
             SettingError, match=r"Claude cannot .*: the answer\.f contains itself, .* say how deep it goes"
         ):
             told(part, ANTHROPIC, tree=tree)
+
+
+POINT = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+"""It names its fields, and is meant to have no others."""
+
+
+def test_a_definition_is_written_out_within_itself_where_more_fields_stand_beside_it() -> None:
+    def wider(part: object) -> Node:
+        more = {"type": "object", "properties": {"a": part}, "additionalProperties": True}
+        return {"allOf": [more, {"$ref": "#/$defs/point"}]}
+
+    def wanted(part: object) -> Node:
+        named = {"a": part, "x": {"type": "integer"}}
+        return {"type": "object", "properties": named, "required": ["x"], "additionalProperties": True}
+
+    assert told(wider(wider(TEXT)), ANY, point=POINT) == wanted(wanted(TEXT))
+
+
+def test_a_schema_that_contains_itself_with_more_fields_is_an_error() -> None:
+    ref = {"$ref": "#/$defs/tree"}
+
+    def tree(beside: Node, **own: object) -> Node:
+        return {"type": "object", "properties": {"v": TEXT, "kid": {"allOf": [ref, beside]}}, **own}
+
+    for beside in (
+        {"properties": {"more": TEXT}},
+        {"additionalProperties": TEXT},
+        {"patternProperties": {"^a": TEXT}},
+    ):
+        with pytest.raises(SettingError, match=r"contains itself, by way of 'tree', with more .* name them in 'tree'"):
+            told(ref, ANY, tree=tree(beside))
+    for narrower in ({"properties": {"v": {"const": "a"}}}, {"additionalProperties": False}):
+        assert told(ref, ANY, tree=tree(narrower))["$defs"]["tree"]["properties"]["kid"] == ref
+    # What the definition says itself of other fields holds wherever it is referred to.
+    open_one = told(ref, ANY, tree=tree({"properties": {"more": TEXT}}, additionalProperties=True))
+    assert open_one["$defs"]["tree"]["properties"]["kid"] == ref
 
 
 def test_the_way_by_which_a_schema_contains_itself_is_not_required_where_it_must_not_be() -> None:

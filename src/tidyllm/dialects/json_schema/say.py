@@ -59,8 +59,12 @@ class _Saying:
         if name is not None and node.keys() <= {"$ref", "default"}:
             return self._reference(name, where)
         written_out = self._in_place(node)
-        endless = within if self._takes.recursion else self._cyclic
+        # One that does not contain itself comes to an end, however often it is written out.
+        endless = within & self._cyclic if self._takes.recursion else self._cyclic
         if blocking := [name for name in written_out if name in endless]:
+            if self._takes.recursion and self._opens(node, blocking[0]):
+                what = f"contains itself, by way of {blocking[0]!r}, with more fields than that names"
+                raise self._impossible(where, what, hint=f"name them in {blocking[0]!r}")
             return self._reference(blocking[0], where)
         return self._flat(flat(node, self._defs), where, within=within.union(written_out))
 
@@ -74,7 +78,7 @@ class _Saying:
             told = self._anything(where)
         else:
             told = self._values(node, types, where=where)
-            if not told.keys() & {"enum", "const"}:
+            if not told.keys() & {"enum", "const", "anyOf"}:
                 told |= self._object(node, where, within=within) if "object" in types else {}
                 told |= self._array(node, where, within=within) if "array" in types else {}
         words = self._words(node, told, types=types)
@@ -89,6 +93,14 @@ class _Saying:
         for part in node.get("allOf", ()):
             found += self._in_place(part) if isinstance(part, dict) else []
         return found
+
+    def _opens(self, node: Node, name: str) -> bool:
+        """Whether a node may have fields that the definition, told by itself, would not have."""
+        whole, alone = flat(node, self._defs), flat(self._defs[name], self._defs)
+        if "properties" not in alone or alone.keys() & {"additionalProperties", "patternProperties"}:
+            return False
+        more = whole["properties"].keys() - alone["properties"].keys()
+        return bool(more) or whole.get("additionalProperties", False) is not False or "patternProperties" in whole
 
     def _reference(self, name: str, where: str) -> Node:
         if name in self._cyclic and not self._takes.recursion:
@@ -108,7 +120,12 @@ class _Saying:
                 raise self._impossible(where, "has an enum of lists or objects", hint="say with anyOf what there is")
             if odd - {"null"}:
                 return told
-            values = [value for value in values if value is not None or "null" not in odd]
+            if "null" in odd:
+                values = [value for value in values if value is not None]
+                if values and "null" in types:
+                    others = [name for name in types if name != "null"]
+                    kinds = others[0] if len(others) == 1 else others
+                    return {"anyOf": [{"type": kinds, "enum": values}, _NULL]}
         if len(values) == 1 and "const" in node and "const" in takes.keywords:
             return {**told, "const": values[0]}
         return {**told, "enum": values} if values else told
