@@ -1,11 +1,8 @@
 """Sending a job once, whatever happens on the way."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -32,7 +29,6 @@ from tidyllm.core.errors import (
 from tidyllm.core.wire import Response
 from tidyllm.testing import ManualClock
 
-ROOT = Path(__file__).parents[2]
 ROWS = pl.DataFrame({"text": ["one", "two"], "stars": [1, 2]})
 MODEL = openai("m", api="chat_completions")
 AGAIN = "Run the same line again: it goes on where it stopped, and looks for the batch before it creates one."
@@ -251,23 +247,6 @@ def test_a_cancelled_send_says_that_the_same_line_goes_on(api: FakeApi, clock: M
         return caught.value.__notes__
 
     assert asyncio.run(cancelled()) == [AGAIN]
-
-
-def test_a_process_killed_at_any_step_leaves_a_job_that_is_sent_once(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.client.crash_send", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    outcomes = json.loads(done.stdout)
-    assert len(outcomes) > 15
-    assert {outcome["step"]: (outcome["batches"], outcome["job"]) for outcome in outcomes} == dict.fromkeys(
-        range(1, len(outcomes) + 1), (1, "sent")
-    )
 
 
 def _in_this_context(work: Callable[[], object]) -> Callable[[], object]:

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 import tidyllm as tl
+from tests.lifecycle.clock import HastyClock
 from tests.lifecycle.fakes import BatchFake
 from tests.lifecycle.fate import CANCELLED, EXPIRED, FAILED, MISSING, OK, VECTOR, Fate
 from tests.lifecycle.test_fakes import NAMES
 from tidyllm.client.calls import using
-from tidyllm.core.clock import SystemClock
 from tidyllm.core.errors import BatchFailedError, NotDoneError, SettingError
 from tidyllm.provider import Model, find_provider
 from tidyllm.testing import play
@@ -24,22 +24,6 @@ from tidyllm.transport.keys import Keys
 from tidyllm.transport.retry import RetryPolicy
 
 ROWS = pl.DataFrame({"text": ["one", "two", "three", "four"], "n": [1, None, 3, 4]})
-
-
-class HastyClock(SystemClock):
-    """A clock whose waits take no time: they end with its hands moved on."""
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self._ahead
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self._ahead
-
-    async def sleep(self, seconds: float) -> None:
-        self._ahead += max(seconds, 0.0)
 
 
 class Life:

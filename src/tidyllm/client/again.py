@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
 from tidyllm.client import requests
 from tidyllm.client.fetch import answers
-from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote
+from tidyllm.client.jobs import JobFolder, OpenJob, Remote
 from tidyllm.client.plan import framing_of, places, room_of
+from tidyllm.client.refusals import passes, renewed
 from tidyllm.core.errors import NotDoneError
 from tidyllm.core.reply import Outcome
 from tidyllm.provider import Model
@@ -27,6 +29,14 @@ def failed_rows(job: OpenJob) -> set[int]:
         else:
             failed.discard(number)
     return failed
+
+
+def is_begun(folder: JobFolder | None) -> bool:
+    """Whether what is under way of a job was sent again by an earlier call, or is to be."""
+    if folder is None:
+        return False
+    record = folder.read()
+    return record.retried and not record.cancelled
 
 
 def put_failed_again(folder: JobFolder, model: Model) -> bool:
@@ -50,18 +60,15 @@ def put_failed_again(folder: JobFolder, model: Model) -> bool:
         if not failed:
             _LOG.info("%s: no row has failed; nothing is sent again.", record.name)
             return False
-        # What was given up before it was sent is sent as it is.
-        unsent = {number for remote in record.remotes if remote.batch is None for number in remote.numbers}
+        # What was given up before it was sent, or was refused for what passes, is sent as it is and in its own place,
+        # so that a wait does not send it once more.
+        each = (renewed(one, folder) if passes(one) else (one,) for one in record.remotes)
+        kept = tuple(chain.from_iterable(each))
+        unsent = {number for remote in kept if remote.batch is None for number in remote.numbers}
         added = tuple(_remotes(job, failed=failed - unsent))
-        folder.write(msgspec.structs.replace(record, remotes=(*record.remotes, *added), cancelled=False))
+        folder.write(msgspec.structs.replace(record, remotes=(*kept, *added), cancelled=False, retried=True))
         _LOG.info("%s: %d rows are sent again.", record.name, len(failed))
         return True
-
-
-def _is_under_way(record: JobRecord) -> bool:
-    if any(remote.batch is not None and not remote.batch.status.ended for remote in record.remotes):
-        return True
-    return not record.cancelled and any(remote.batch is None for remote in record.remotes)
 
 
 def _remotes(job: OpenJob, *, failed: set[int]) -> Iterator[Remote]:

@@ -20,7 +20,7 @@ from tidyllm.client.send_options import SendOptions, SendSettings, send_settings
 from tidyllm.client.stopping import told_if_stopped
 from tidyllm.client.targets import Target, find_target
 from tidyllm.core.clock import Clock
-from tidyllm.core.errors import BadAnswerError, JobError, PartlyFailedError
+from tidyllm.core.errors import BadAnswerError, JobError, NotDoneError, PartlyFailedError
 from tidyllm.core.message import AssistantTurn, Conversation
 from tidyllm.core.reply import Answer
 from tidyllm.core.schema import Schema
@@ -200,7 +200,8 @@ def retry_batch(job: Job | str, provider: Model | str | None = None, *, dry_run:
     """Send again what of a job has failed, expired or was cancelled, into the same job, and return that.
 
     Its results are fetched first; what was answered, be it refused, cut off or invalid, was paid for and stays. Waiting
-    and fetching go on under the job's name: a row has its newest answer. Where nothing has failed nothing is sent.
+    and fetching go on under the job's name: a row has its newest answer. Where nothing has failed nothing is sent, and
+    where an earlier call has begun to send it again, only what that left undone.
 
     Raises NotDoneError while a part of the job is still under way; JobError for a batch that was not sent from here.
     """
@@ -209,8 +210,8 @@ def retry_batch(job: Job | str, provider: Model | str | None = None, *, dry_run:
         return previews(target, look.look)
     transport = transport_for(target.model)
     with told_if_stopped(_retry_on(target)):
-        folder = drive(_had(target, clock=transport.clock), transport)
-        if not again.put_failed_again(folder, target.model):
+        folder, begun = drive(_had(target, clock=transport.clock), transport)
+        if not begun and not again.put_failed_again(folder, target.model):
             return job_of(folder, folder.read(), model=target.model)
         return drive(send(folder, target.model, clock=transport.clock), transport)
 
@@ -232,8 +233,8 @@ async def aretry_batch(
         return previews(target, look.look)
     transport = transport_for(target.model)
     with told_if_stopped(_retry_on(target)):
-        folder = await adrive(_had(target, clock=transport.clock), transport)
-        if not await asyncio.to_thread(again.put_failed_again, folder, target.model):
+        folder, begun = await adrive(_had(target, clock=transport.clock), transport)
+        if not begun and not await asyncio.to_thread(again.put_failed_again, folder, target.model):
             return job_of(folder, folder.read(), model=target.model)
         return await adrive(send(folder, target.model, clock=transport.clock), transport)
 
@@ -267,15 +268,23 @@ def _answered(talk: Conversation, answer: Answer, *, schema: Schema | None) -> L
     return LLMMessage(system=talk.system, turns=(*talk.turns, AssistantTurn(answer.reply, schema)))
 
 
-def _had(target: Target, *, clock: Clock) -> Call[JobFolder]:
-    """Return the folder of a job with all its results. Raises JobError where nobody here knows what it asked."""
+def _had(target: Target, *, clock: Clock) -> Call[tuple[JobFolder, bool]]:
+    """Return the folder of a job with all its results, or with what an earlier call has begun to send again.
+
+    Says as well whether it is that. Raises JobError where nobody here knows what it asked.
+    """
     if target.folder is None or target.folder.read().kind is None:
         raise JobError(
             f"{target.name} was not sent from here as a table, so that its rows are unknown: send what failed "
             "as a new job.",
             name=target.name,
         )
-    return (yield from fetch.download(target, clock=clock))
+    try:
+        return (yield from fetch.download(target, clock=clock)), False
+    except NotDoneError:
+        if not again.is_begun(target.folder):
+            raise
+        return target.folder, True
 
 
 def _retry_on(target: Target) -> str:

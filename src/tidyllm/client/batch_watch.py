@@ -115,7 +115,7 @@ def cancel_batch(
 ) -> "pl.DataFrame | list[Preview]":
     """Ask a job's batches to stop, and return how they stand, as `check_batch` does; what is answered can be fetched.
 
-    Raises ConflictError for a batch that has ended otherwise.
+    Raises ConflictError where all of them have ended already.
     """
     target = find_target(job, provider)
     if dry_run:

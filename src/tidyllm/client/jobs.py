@@ -105,6 +105,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Most tokens of prompts that wait at the provider at a time, where that was said."""
     cancelled: bool = False
     """Whether what was not sent yet is not to be."""
+    retried: bool = False
+    """Whether its failed rows were written down to be sent again, so that the same call goes on with that."""
 
     @property
     def height(self) -> int:
@@ -263,15 +265,20 @@ def batch_ids(record: JobRecord) -> tuple[str, ...]:
 
 
 def batches_elsewhere(record: JobRecord) -> set[str]:
-    """Return the batches that this job and the others of this machine know."""
-    known = set(batch_ids(record))
+    """Return the batches that this job and the others of this machine know, also those that were refused."""
+    known = _ever_known(record)
     for path in home().glob("*/job.json"):
         try:
-            known.update(batch_ids(JobFolder(path.parent).read()))
+            known |= _ever_known(JobFolder(path.parent).read())
         except JobError as fault:
             # A damaged job of somebody else's is no reason to stop; its batches count as unknown.
             _LOG.warning("%s", fault)
     return known
+
+
+def _ever_known(record: JobRecord) -> set[str]:
+    refused = (batch.id for remote in record.remotes for batch in remote.refused)
+    return {*batch_ids(record), *refused}
 
 
 def job_of(folder: JobFolder, record: JobRecord, *, model: Model) -> Job:

@@ -1,11 +1,13 @@
 """Looking at batches: lists, single ones, waiting for them, and asking them to stop."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.client.again import is_begun
 from tidyllm.client.send import give_up, note, tend, unsent
 from tidyllm.client.targets import Target, batches_of, cancels_of, deletes_of
 from tidyllm.core.batch import Batch
@@ -13,6 +15,7 @@ from tidyllm.core.clock import Clock
 from tidyllm.core.errors import (
     ApiError,
     BadAnswerError,
+    ConflictError,
     JobLockedError,
     NotDoneError,
     RateLimitError,
@@ -73,10 +76,24 @@ def look(target: Target) -> Call[tuple[Batch, ...]]:
 def cancel(target: Target) -> Call[tuple[Batch, ...]]:
     """Ask the batches to stop, and return them; what of a job was not sent yet never is."""
     cancel_one, site = cancels_of(target.model).cancel, target.model.site
-    if target.folder is not None and unsent(target.folder):
+    if target.folder is not None and (unsent(target.folder) or is_begun(target.folder)):
         with target.folder.locked():
             give_up(target.folder)
-    return (yield from _each(target, lambda batch_id: cancel_one(site, batch_id)))
+    found: list[Batch] = []
+    refusal: ConflictError | None = None
+    stopped = 0
+    for batch_id in target.batch_ids:
+        try:
+            batch = yield from cancel_one(site, batch_id)
+            stopped += 1
+        except ConflictError as fault:
+            # One that has ended must not keep the others from being stopped.
+            refusal = fault
+            batch = yield from batches_of(target.model).get(site, batch_id)
+        found.append(batch)
+    if refusal is not None and not stopped:
+        raise refusal
+    return tuple(found)
 
 
 def delete(target: Target) -> Call[tuple[str, ...]]:
@@ -102,11 +119,12 @@ def wait(
     passes is sent again. Raises NotDoneError after `timeout_s`, and for a status that is not known to be an end or the
     way to one.
     """
-    began, pause, word = clock.monotonic(), _PAUSE_FIRST_S, "unknown"
+    pause, word = _PAUSE_FIRST_S, "unknown"
+    ends_at = math.inf if timeout_s is None else clock.monotonic() + timeout_s
     outage: TransportError | ServerError | RateLimitError | None = None
     while True:
         try:
-            target = yield from _tended(target, clock=clock)
+            target = yield from _tended(target, clock=clock, ends_at=ends_at)
             batches = yield from look(target)
         except (TransportError, ServerError, RateLimitError) as fault:
             if outage is None:
@@ -121,7 +139,7 @@ def wait(
             if not unended and not goes_on:
                 return batches
             word = _known_word(unended[0], target.name) if unended else _QUEUED
-        left = float("inf") if timeout_s is None else timeout_s - (clock.monotonic() - began)
+        left = ends_at - clock.monotonic()
         if left <= 0:
             told = f"is still {word}" if outage is None else "cannot be seen"
             raise NotDoneError(
@@ -133,12 +151,12 @@ def wait(
         pause *= _PAUSE_GROWTH
 
 
-def _tended(target: Target, *, clock: Clock) -> Call[Target]:
+def _tended(target: Target, *, clock: Clock, ends_at: float) -> Call[Target]:
     """Send what of a job is to be sent now; return which batches it has."""
     if target.folder is None or not unsent(target.folder):
         return target
     try:
-        batch_ids = yield from tend(target.folder, target.model, clock=clock)
+        batch_ids = yield from tend(target.folder, target.model, clock=clock, ends_at=ends_at)
     except JobLockedError:
         # Another process is at it: it sends, and we look.
         return target

@@ -20,6 +20,8 @@ _UNSEEN = ("cannot find file", "no such file")
 _LIMIT = re.compile(r"limit:?\s*([\d,]+)\s+enqueued", re.IGNORECASE)
 _UNSEEN_TIMES_MAX = 3
 """So often a file that a provider cannot find is given to it again, once as it is and then anew."""
+_WHOLE_TIMES_MAX = 2
+"""So often a batch for which there was no room is sent again as it is: then it may be larger than it looks."""
 _PAUSE_S = 60.0
 """How long to wait before a batch is sent again for which too much was waiting although none was of this job; it
 doubles each time."""
@@ -34,7 +36,7 @@ def is_unseen_file(text: str, file_id: str | None) -> bool:
 
 def passes(remote: Remote) -> bool:
     """Whether a batch was refused as a whole for what passes."""
-    return _too_much_waits(remote.batch) or _file_is_unseen(remote)
+    return _too_much_waits(remote) or _file_is_unseen(remote)
 
 
 def put_again(record: JobRecord, *, folder: JobFolder, now: float) -> Iterator[Remote]:
@@ -45,18 +47,30 @@ def put_again(record: JobRecord, *, folder: JobFolder, now: float) -> Iterator[R
     waits = any(remote.batch is not None and not remote.batch.status.ended for remote in record.remotes)
     for remote in record.remotes:
         if _file_is_unseen(remote):
-            yield _renewed(remote, file=remote.input_file_id if not remote.refused else None)
-        elif _too_much_waits(remote.batch) and not waits and _rested(remote, now):
+            yield from renewed(remote, folder)
+        elif _too_much_waits(remote) and not waits and _rested(remote, now):
             waits = True
-            yield from (
-                _halved(remote, folder) if _never_fits(remote) else (_renewed(remote, file=remote.input_file_id),)
-            )
+            yield from renewed(remote, folder)
         else:
             yield remote
 
 
-def _too_much_waits(batch: Batch | None) -> bool:
+def renewed(remote: Remote, folder: JobFolder) -> Iterator[Remote]:
+    """Yield a batch that was refused for what passes as one that is yet to be sent, or as two."""
+    if not _too_much_waits(remote):
+        yield _unsent(remote, file=remote.input_file_id if not remote.refused else None)
+    elif remote.requests > 1 and not remote.inline and _never_fits(remote):
+        yield from _halved(remote, folder)
+    else:
+        yield _unsent(remote, file=remote.input_file_id)
+
+
+def _too_much_waits(remote: Remote) -> bool:
+    """Whether a batch was refused as too much was waiting; not so one whose single request is more than ever may."""
+    batch = remote.batch
     if batch is None or batch.status is not BatchStatus.FAILED:
+        return False
+    if remote.requests == 1 and _is_beyond_limit(remote):
         return False
     return any(problem.code == _TOO_MUCH for problem in batch.problems)
 
@@ -74,21 +88,27 @@ def _rested(remote: Remote, now: float) -> bool:
 
 
 def _never_fits(remote: Remote) -> bool:
-    """Whether a batch has more tokens than may ever wait, as far as the refusal says how many these are."""
-    if remote.inline or remote.requests == 1 or remote.batch is None:
+    """Whether a batch seems to have more tokens than may ever wait."""
+    return len(remote.refused) >= _WHOLE_TIMES_MAX or _is_beyond_limit(remote)
+
+
+def _is_beyond_limit(remote: Remote) -> bool:
+    """Whether a batch has more tokens than may wait, as far as its refusal says how many these are."""
+    if remote.batch is None:
         return False
     told = [_LIMIT.search(problem.message) for problem in remote.batch.problems]
     limits = [int(found.group(1).replace(",", "")) for found in told if found is not None]
     return any(remote.tokens > limit for limit in limits)
 
 
-def _renewed(remote: Remote, *, file: str | None) -> Remote:
+def _unsent(remote: Remote, *, file: str | None) -> Remote:
     return msgspec.structs.replace(
         remote,
         token=token_hex(_TOKEN_BYTES),
         input_file_id=file,
         tried_at=None,
         batch=None,
+        downloaded=False,
         refused=_refused(remote),
     )
 

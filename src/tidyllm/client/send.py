@@ -7,6 +7,7 @@ provider keeps none, by the time and the number of its requests.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -22,6 +23,7 @@ from tidyllm.core.errors import (
     BadAnswerError,
     ConnectError,
     JobUnsureError,
+    NotDoneError,
     ServerError,
     TidyllmError,
     TransportError,
@@ -59,10 +61,13 @@ def send(folder: JobFolder, model: Model, *, clock: Clock, adopt: str | None = N
     return job_of(folder, sending.record, model=model)
 
 
-def tend(folder: JobFolder, model: Model, *, clock: Clock) -> Call[tuple[str, ...]]:
-    """Send what has not been sent, and again what was refused for what passes; return the batches that there are."""
+def tend(folder: JobFolder, model: Model, *, clock: Clock, ends_at: float) -> Call[tuple[str, ...]]:
+    """Send what has not been sent, and again what was refused for what passes; return the batches that there are.
+
+    Raises NotDoneError where a pause would last beyond that moment of the clock that never steps back.
+    """
     with folder.locked():
-        sending = _Sending(folder, model, clock)
+        sending = _Sending(folder, model, clock, ends_at=ends_at)
         sending.put_again()
         yield from sending.all(None)
     return tuple(remote.batch.id for remote in sending.record.remotes if remote.batch is not None)
@@ -75,7 +80,7 @@ def unsent(folder: JobFolder) -> bool:
 
 
 def give_up(folder: JobFolder) -> None:
-    """Write down that what was not sent yet is not to be."""
+    """Write down that what was not sent yet is not to be, nor sent again."""
     folder.write(msgspec.structs.replace(folder.read(), cancelled=True))
 
 
@@ -99,11 +104,12 @@ def _noted(remote: Remote, told: dict[str, Batch]) -> Remote:
 class _Sending:
     """One attempt to bring a job to its provider; saves each fact as soon as it is one."""
 
-    def __init__(self, folder: JobFolder, model: Model, clock: Clock) -> None:
+    def __init__(self, folder: JobFolder, model: Model, clock: Clock, *, ends_at: float = math.inf) -> None:
         self.record = folder.read()
         self._folder = folder
         self._model = model
         self._clock = clock
+        self._ends_at = ends_at
         self._index = 0
 
     @property
@@ -124,6 +130,8 @@ class _Sending:
             self._folder.write(self.record)
 
     def _unsent(self) -> Iterator[int]:
+        if self.record.cancelled:
+            return
         most = self.record.queue_tokens
         for index, remote in enumerate(self.record.remotes):
             if remote.batch is not None or self.record.cancelled:
@@ -162,9 +170,12 @@ class _Sending:
             try:
                 return (yield from batches_of(self._model).create(self._model.site, order))
             except TidyllmError as fault:
-                if isinstance(fault, ApiError) and is_unseen_file(str(fault), file_id) and pauses:
-                    yield Sleep(pauses.pop(0))
+                is_unseen = isinstance(fault, ApiError) and is_unseen_file(str(fault), file_id)
+                if is_unseen and pauses:
+                    yield from self._pause(pauses.pop(0))
                     continue
+                if is_unseen:
+                    self._save(input_file_id=None)
                 return (yield from self._despite(fault))
 
     def _despite(self, fault: TidyllmError) -> Call[Batch]:
@@ -201,9 +212,19 @@ class _Sending:
                 self.record.name,
                 min(settled_in_s, SETTLE_S),
             )
-            yield Sleep(min(settled_in_s, SETTLE_S))
+            yield from self._pause(min(settled_in_s, SETTLE_S))
             found = yield from self._look()
         return found
+
+    def _pause(self, seconds: float) -> Call[None]:
+        left = self._ends_at - self._clock.monotonic()
+        yield Sleep(min(seconds, max(left, 0.0)))
+        if seconds > left:
+            raise NotDoneError(
+                f"{self.record.name} was not sent to its end when the time was up: wait again, which goes on with it.",
+                name=self.record.name,
+                status="queued",
+            )
 
     def _look(self) -> Call[Batch | None]:
         """Return our batch from the provider's list, if it is there. Raises JobUnsureError where it may be several."""
@@ -247,7 +268,7 @@ class _Sending:
             page = yield from batches_of(self._model).page(self._model.site, limit=_PAGE, after=after)
             found += filter(matches, page.batches)
             after = page.after
-            if len(found) >= enough or after is None or page.batches[-1].created_at < oldest:
+            if len(found) >= enough or after is None or any(batch.created_at < oldest for batch in page.batches[-1:]):
                 break
         return found
 
