@@ -12,9 +12,9 @@ import pytest
 
 import tidyllm as tl
 from tests.client.fake_api import Json
+from tests.lifecycle.clock import HastyClock
 from tests.lifecycle.fate import FAILED, OK
 from tests.lifecycle.openai import FAKE
-from tests.lifecycle.test_lifecycle import HastyClock
 from tidyllm import Plan, achat, chat, openai
 from tidyllm.client.calls import using
 from tidyllm.core.errors import PartlyFailedError, SettingError

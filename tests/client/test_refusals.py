@@ -297,5 +297,5 @@ def test_a_retry_of_what_is_under_way_is_an_error(queue: Queue) -> None:
 def test_a_batch_of_elsewhere_cannot_be_sent_again() -> None:
     job = send()
     job.folder.rename(job.folder.parent.parent / "elsewhere")
-    with pytest.raises(JobError, match="requests are unknown"):
+    with pytest.raises(JobError, match="rows are unknown"):
         retry_batch(job.batch_ids[0], MODEL)
