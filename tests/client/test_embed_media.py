@@ -13,9 +13,14 @@ import pytest
 
 from tidyllm import Media, aembed, embed, image, openai, using, voyage
 from tidyllm.client.embed_order import IMAGE_WEIGHS, ordered
-from tidyllm.core.errors import PartlyFailedError, SettingError
+from tidyllm.client.embed_table import table_by_row
+from tidyllm.client.vector_frame import in_column
+from tidyllm.core.errors import PartlyFailedError, SettingError, TidyllmError
 from tidyllm.core.wire import Request, Response
 from tidyllm.dialects.openai.embed import EmbeddingsApi
+from tidyllm.transport.drive import Transport
+from tidyllm.transport.keys import Keys
+from tidyllm.transport.many import drive_all
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -103,8 +108,22 @@ def test_files_are_read_as_they_are_asked_about(photos: list[str]) -> None:
     asked = model()
     order = ordered(pl.DataFrame({"photo": photos}), asked, column=None, media="photo", on_error="row")
     Path(photos[2]).unlink()
-    with pytest.raises(SettingError, match="no file"):
+    with pytest.raises(TidyllmError, match="no file"):
         next(order.calls(asked.site)[0])
+
+
+def test_a_file_that_goes_in_mid_run_costs_its_request_alone(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(25)]
+    for path in paths:
+        path.write_bytes(PNG + path.stem.encode())
+    table = pl.DataFrame({"photo": list(map(str, paths))})
+    order = ordered(table, model(), column=None, media="photo", on_error="row")
+    calls = [in_column(call) for call in order.calls(model().site)]
+    paths[24].unlink()
+    results = drive_all(calls, Transport(sender=Measurer(), keys=Keys("key")))
+    done = pl.DataFrame(table_by_row(order, results))
+    assert done["llm_status"].to_list() == ["ok"] * 20 + ["failed"] * 5
+    assert "no file" in done["llm_error"][24]
 
 
 def test_where_a_request_fails_its_rows_say_why(photos: list[str]) -> None:

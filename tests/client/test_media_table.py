@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from tidyllm import LLMMessage, achat, chat, chat_completions, file, image, llm_message, openai, using
-from tidyllm.core.errors import JobChangedError, SettingError
+from tidyllm.core.errors import JobChangedError, PartlyFailedError, SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.provider import Model
 
@@ -153,15 +154,38 @@ def test_files_are_read_as_their_row_is_asked(photos: list[str]) -> None:
     assert replies(done) == ["? + a", "? + b", "? + changed"]
 
 
-def test_a_file_that_goes_away_meanwhile_ends_the_run_and_what_came_is_kept(photos: list[str]) -> None:
-    table = pl.DataFrame({"photo": photos})
-    with (
-        using(Looker(seen=Path(photos[2]).unlink)),
-        pytest.raises(SettingError, match="Row 3 has in the column") as end,
-    ):
-        chat(table, model(), prompt="?", media="photo", max_concurrency=1)
-    results = end.value.results  # type: ignore[attr-defined]
-    assert results["reply"].to_list()[0] == "? + a"
+@pytest.mark.parametrize("name", [None, "photos"])
+@pytest.mark.usefixtures("home")
+def test_a_file_that_goes_away_meanwhile_costs_its_row_alone(name: str | None, photos: list[str]) -> None:
+    table = pl.DataFrame({"photo": [*photos, "https://a.example/x"]})
+    gone = partial(Path(photos[2]).unlink, missing_ok=True)
+    ask: dict[str, Any] = {"prompt": "?", "media": "photo", "max_concurrency": 1, "name": name}
+    with using(Looker(seen=gone)):
+        done = chat(table, model(), **ask)
+    assert done["llm_status"].to_list() == ["ok", "ok", "failed", "ok"]
+    assert "Row 3 has in the column 'photo' what cannot be sent: There is no file" in done["llm_error"][2]
+    Path(photos[2]).write_bytes(PNG + b"c")
+    with using(Looker(seen=gone)), pytest.raises(PartlyFailedError, match="3 ok, 1 failed") as failed:
+        chat(table, model(), **ask | {"name": None}, on_error="raise")
+    assert isinstance(failed.value.__cause__, SettingError)
+    if name is not None:
+        Path(photos[2]).write_bytes(PNG + b"c")
+        looker = Looker()
+        with using(looker):
+            assert chat(table, model(), **ask)["reply"].to_list()[2] == "? + c"
+        assert looker.asked == [["?", "c"]]
+
+
+@pytest.mark.parametrize("mode", ["batch", "auto"])
+def test_a_batch_takes_no_column_of_images_and_says_so(mode: Any, photos: list[str]) -> None:
+    with pytest.raises(SettingError, match="media= is for rows that are asked now"):
+        chat(pl.DataFrame({"photo": photos}), openai(), prompt="?", media="photo", mode=mode)
+
+
+def test_a_cell_too_long_for_a_path_is_not_repeated_in_full() -> None:
+    with pytest.raises(SettingError, match="Row 1 has in the column 'photo'") as told:
+        chat(pl.DataFrame({"photo": ["x" * 100_000]}), model(), prompt="?", media="photo")
+    assert len(str(told.value)) < 500
 
 
 def test_what_a_prompt_makes_is_looked_at_too() -> None:

@@ -37,6 +37,12 @@ def test_a_missing_value_is_an_error_that_says_where(nothing: object) -> None:
         filled("{text}", {"text": nothing})
 
 
+def test_bytes_are_no_text() -> None:
+    template = parse_template("{raw}", what="prompt", columns=["raw"])
+    with pytest.raises(SettingError, match="Row 2 has bytes in the column 'raw'.*media="):
+        template.fill({"raw": b"ab"}, number=2)
+
+
 def test_an_empty_text_is_a_value() -> None:
     assert filled("Rate: {text}", {"text": ""}) == "Rate: "
 

@@ -47,10 +47,10 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_table(asking: Asking, *, answer: Answering) -> RunPlan:
     """Return what would be sent; `answer` must hold no secret (`shown`)."""
-    first = islice(asking.talks.each(), _SHOWN)
+    first = islice(asking.talks.sure(), _SHOWN)
     previews = tuple(preview(answer(talk), media=talk.media) for talk in first)
     total = counted = 0
-    for talk in asking.talks.each():
+    for talk in asking.talks.sure():
         request = first_request(answer(talk))
         total += len(request.body) if isinstance(request.body, bytes) else 0
         counted += body_bytes(request)
@@ -112,5 +112,8 @@ def _unless_failed(asking: Asking, many: Many, *, table: "IntoDataFrame") -> "In
     told = many.run.told
     if asking.settings.on_error == "row" or told.outcomes[Outcome.OK] == asking.height:
         return table
-    message = f"Not every row was answered: {in_one_line(told)}. The exception's `results` has the whole table."
+    stopped = f" {many.run.stopped}" if many.run.stopped else ""
+    message = (
+        f"Not every row was answered: {in_one_line(told)}.{stopped} The exception's `results` has the whole table."
+    )
     raise PartlyFailedError(message, results=(table,)) from next(iter(many.run.failures.values()), None)

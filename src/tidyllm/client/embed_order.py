@@ -8,7 +8,7 @@ import msgspec
 from tidyllm.client.media import Unread, look, read, taken
 from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
-from tidyllm.core.errors import SettingError
+from tidyllm.core.errors import SettingError, TidyllmError
 from tidyllm.core.media import Kind, Media
 from tidyllm.core.text import sendable
 from tidyllm.core.wire import Call
@@ -53,7 +53,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return [self._call(part, site) for part in self.parts]
 
     def _call(self, part: Sequence[Input], site: Site) -> Call[Embeddings]:
-        inputs = [one if isinstance(one, str) else read(one) for one in part]
+        try:
+            inputs = [one if isinstance(one, str) else read(one) for one in part]
+        except SettingError as fault:  # It was there when the first was sent; the other requests go on.
+            raise TidyllmError(str(fault)) from fault
         return (yield from self.dialect.embed(site, inputs, model=self.name, params=self.model.params))
 
 

@@ -15,7 +15,7 @@ from tidyllm.client.vector_frame import Fates, beside, length_of, listed, vector
 from tidyllm.core.errors import BadAnswerError, PartlyFailedError, SettingError, TidyllmError
 from tidyllm.core.reply import Outcome
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("tidyllm")
 
 
 def table_as_one(order: Order, results: list[pl.Series | Exception]) -> IntoDataFrame:

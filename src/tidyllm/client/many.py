@@ -47,10 +47,20 @@ class Talks(msgspec.Struct, frozen=True):
     """Conversations that wait for an answer."""
 
     count: int
-    each: Callable[[], Iterable[Conversation]]
-    """Yields them, from the first one on."""
-    look: Callable[[], Iterable[Conversation]]
+    each: Callable[[], Iterable[Conversation | SettingError]]
+    """Yields them, from the first one on; in place of one whose files cannot be sent, why."""
+    look: Callable[[], Iterable[Conversation | SettingError]]
     """Yields them too, but of images and files that lie on the disk only the beginnings."""
+
+    def sure(self, *, whole: bool = True) -> Iterator[Conversation]:
+        """Yield them, with or without the whole of their images and files. Raises SettingError for one not to be sent.
+
+        That is for when nothing was sent yet; later it costs the one row alone.
+        """
+        for talk in self.each() if whole else self.look():
+            if isinstance(talk, SettingError):
+                raise talk
+            yield talk
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +123,7 @@ def rows_of(
 
 def _with_media(
     said: Callable[[], Iterable[Conversation]], table: "Table", *, media: Attaching
-) -> Iterator[Conversation]:
+) -> Iterator[Conversation | SettingError]:
     return attached(said(), table.rows(), media=media)
 
 
@@ -253,7 +263,7 @@ def in_one_line(told: Told) -> str:
 def _seen(talks: Talks, model: Model, *, whole: bool, called: str) -> Iterator[Conversation]:
     """Yield all, with or without the whole of their images and files. Raises SettingError for one not to be sent."""
     taken, name = chat_of(model).media, name_of(model)
-    for number, talk in enumerate(talks.each() if whole else talks.look(), 1):
+    for number, talk in enumerate(talks.sure(whole=whole), 1):
         for medium in talk.media:
             try:
                 taken.check(medium, model=name)

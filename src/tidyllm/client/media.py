@@ -21,6 +21,7 @@ Attached: TypeAlias = Media | Sequence[Media] | None
 MEDIA_MAX = 1000
 """With one turn; providers take fewer."""
 
+_SHOWN_CHARACTERS = 200
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
 
 
@@ -86,7 +87,7 @@ class Unread(msgspec.Struct, frozen=True):
         path = Path(self.path)
         try:
             if not path.is_file():
-                raise SettingError(f"There is no file {self.path!r}, seen from {Path.cwd()}.")
+                raise SettingError(f"There is no file {_shown(self.path)}, seen from {Path.cwd()}.")
             size = path.stat().st_size
         except (OSError, ValueError) as fault:
             raise _unreadable(self.path, fault) from fault
@@ -199,4 +200,10 @@ def _made(source: object, *, kind: Kind) -> Media:
 
 
 def _unreadable(path: str, fault: Exception) -> SettingError:
-    return SettingError(f"{path!r} cannot be read: {fault}.")
+    why = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
+    return SettingError(f"{_shown(path)} cannot be read: {why}.")
+
+
+def _shown(path: str) -> str:
+    """Return a path for a message; what is too long for one may be anything."""
+    return repr(path) if len(path) <= _SHOWN_CHARACTERS else f"{path[:_SHOWN_CHARACTERS]!r}…"

@@ -39,7 +39,7 @@ class Template(msgspec.Struct, frozen=True):
     def fill(self, row: Mapping[str, object], *, number: int) -> str:
         """Return the text for one row; braces inside the data are data.
 
-        Raises SettingError for a missing value, named by the row's 1-based `number`.
+        Raises SettingError for a missing value, and for bytes, named by the row's 1-based `number`.
         """
         return "".join(_cell(row, text, number=number) if is_column else text for text, is_column in self.pieces)
 
@@ -93,10 +93,14 @@ def asker(
 
 def attached(
     talks: Iterable[Conversation], rows: Iterable[Mapping[str, object]], *, media: Attaching
-) -> Iterator[Conversation]:
-    """Yield what rows ask, with the images and files that go with each."""
+) -> Iterator[Conversation | SettingError]:
+    """Yield what rows ask, with the images and files that go with each; in place of one that cannot be sent, why."""
     for number, (talk, row) in enumerate(zip(talks, rows, strict=True), 1):
-        added = media(row, number)
+        try:
+            added = media(row, number)
+        except SettingError as fault:
+            yield fault
+            continue
         if not added:
             yield talk
             continue
@@ -153,6 +157,11 @@ def _cell(row: Mapping[str, object], column: str, *, number: int) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise SettingError(
             f"Row {number} has no value in the column {column!r}, which the prompt needs: fill it or leave the row out."
+        )
+    if isinstance(value, bytes):
+        raise SettingError(
+            f"Row {number} has bytes in the column {column!r}, and a prompt is text: decode them, or give the column as "
+            "media= where they are images or files."
         )
     if isinstance(value, list | dict):
         return msgspec.json.encode(value).decode()

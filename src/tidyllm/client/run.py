@@ -27,6 +27,7 @@ from tidyllm.core.errors import (
     PartlyFailedError,
     PermissionDeniedError,
     QuotaError,
+    SettingError,
     TransportError,
 )
 from tidyllm.core.message import AssistantTurn, Conversation, Turn
@@ -39,8 +40,8 @@ from tidyllm.transport.many import Begun, adrive_many
 
 _LOG = logging.getLogger("tidyllm")
 
-Question = tuple[int, Conversation]
-"""The number of a row, from 0, and what it asks."""
+Question = tuple[int, Conversation | SettingError]
+"""The number of a row, from 0, and what it asks; or why it cannot be asked any more: its file is gone."""
 _HOPELESS = (AuthError, PermissionDeniedError, NotFoundError, QuotaError)
 """What meets all rows alike, where it meets the first."""
 DENIED_MAX = 16
@@ -159,7 +160,12 @@ class Run:
                 self.stopped = "The answers could not be written to the disk any more."
             if self.stopped is not None:
                 return
-            if (had := self._had.pop(number, None)) is not None:
+            had = self._had.pop(number, None)
+            if isinstance(talk, SettingError):
+                if had is None:
+                    self._unasked(number, talk)
+                continue
+            if had is not None:
                 self._remember(talk, had)
                 continue
             call = self._row(number, talk)
@@ -174,6 +180,14 @@ class Run:
                 yield Begun(number, call, first, self._gate)
             else:
                 call.close()
+
+    def _unasked(self, number: int, fault: SettingError) -> None:
+        """Take that a row cannot be asked; the others can."""
+        self._failed(number, fault)
+        answer = Answer(custom_id=f"row-{number + 1}", outcome=Outcome.FAILED, error=str(fault))
+        if self.journal is not None:
+            self.journal.keep(number, answer)
+        self._take(number, answer)
 
     async def _goes(self, number: int, first: Request, *, stack: contextlib.ExitStack) -> bool:
         """Return whether a row is to be asked, once it can be paid for."""
