@@ -265,7 +265,7 @@ def test_a_conversation_that_waits_for_no_answer_is_refused_before_anything_is_s
 def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(SettingError, match=r'as in prompt="Explain: \{text\}"'):
         chat(pl.DataFrame({"text": ["a"]}), local("m"))  # type: ignore[call-overload]
-    with pytest.raises(SettingError, match="no table that can be read"):
+    with pytest.raises(SettingError, match="no table of polars, pandas or Arrow, but"):
         chat(3, local("m"), prompt="{text}")  # type: ignore[call-overload]
     with pytest.raises(SettingError, match="prompt= is for tables"):
         chat("a", local("m"), prompt="{text}")  # type: ignore[call-overload]

@@ -137,7 +137,7 @@ def test_vectors_of_other_lengths_from_another_request_cost_none_of_them() -> No
         (["a", ""], "Text 2 is empty"),
         ("", "Text 1 is empty"),
         (["half \ud800"], "half a character"),
-        (3, "no table that can be read"),
+        (3, "no table of polars, pandas or Arrow, but"),
     ],
 )
 def test_what_no_vector_can_stand_for_is_refused_before_anything_is_sent(texts: object, why: str) -> None:

@@ -137,7 +137,7 @@ def test_a_pandas_column_keeps_its_index() -> None:
         (pl.DataFrame({"a": ["x"], "llm_status": ["ok"]}), "a", "columns llm_status would collide"),
         (pd.DataFrame({"a": ["x"], "embeddings": [1]}), "a", "columns embeddings would collide"),
         (pd.DataFrame({"a": [1, "x"]}), "a", "does not go together"),
-        (pl.LazyFrame({"a": ["x"]}), None, "no table that can be read"),
+        (pl.LazyFrame({"a": ["x"]}), None, "no table of polars, pandas or Arrow, but"),
         (pl.Series(["x"]), "a", "one column alone"),
         (["x"], "a", "this is no table"),
         (pl.Series([1]), None, "holds Int64, and no texts"),

@@ -239,9 +239,12 @@ def _opened(data: object) -> nw.DataFrame[IntoDataFrame]:
         data = pl.DataFrame({LIST_COLUMN: pl.Series(data, dtype=pl.String)})
     try:
         return nw.from_native(cast("IntoDataFrame", data), eager_only=True)
-    except (TypeError, nw.exceptions.NarwhalsError) as fault:
+    except nw.exceptions.NarwhalsError as fault:
+        raise SettingError(f"This is no table that can be read: {fault}") from fault
+    except TypeError as fault:
         hint = " Call .collect() on it first." if hasattr(data, "collect") else ""
-        raise SettingError(f"This is no table that can be read: {fault}{hint}") from fault
+        what = f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}".removeprefix("builtins.")
+        raise SettingError(f"This is no table of polars, pandas or Arrow, but {what}.{hint}") from fault
 
 
 def _as_polars(frame: nw.DataFrame[IntoDataFrame]) -> pl.DataFrame:
