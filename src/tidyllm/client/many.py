@@ -114,7 +114,8 @@ def rows_of(
         "columns": table.columns,
         "data": None if settings.name is None else table.digest(),
     }
-    each = look = said
+    each: Callable[[], Iterable[Conversation | SettingError]] = said
+    look = each
     if found is not None:
         each, look = (partial(_with_media, said, table, media=media) for media in (found.read, found.look))
     talks = Talks(table.height, each, look)
