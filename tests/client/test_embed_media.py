@@ -121,7 +121,7 @@ def test_a_file_that_goes_in_mid_run_costs_its_request_alone(tmp_path: Path) -> 
     calls = [in_column(call) for call in order.calls(model().site)]
     paths[24].unlink()
     results = drive_all(calls, Transport(sender=Measurer(), keys=Keys("key")))
-    done = pl.DataFrame(table_by_row(order, results))
+    done: Any = table_by_row(order, results)
     assert done["llm_status"].to_list() == ["ok"] * 20 + ["failed"] * 5
     assert "no file" in done["llm_error"][24]
 

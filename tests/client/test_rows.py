@@ -39,7 +39,7 @@ def test_a_missing_value_is_an_error_that_says_where(nothing: object) -> None:
 
 def test_bytes_are_no_text() -> None:
     template = parse_template("{raw}", what="prompt", columns=["raw"])
-    with pytest.raises(SettingError, match="Row 2 has bytes in the column 'raw'.*media="):
+    with pytest.raises(SettingError, match=r"Row 2 has bytes in the column 'raw'.*media="):
         template.fill({"raw": b"ab"}, number=2)
 
 

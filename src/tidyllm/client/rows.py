@@ -160,8 +160,8 @@ def _cell(row: Mapping[str, object], column: str, *, number: int) -> str:
         )
     if isinstance(value, bytes):
         raise SettingError(
-            f"Row {number} has bytes in the column {column!r}, and a prompt is text: decode them, or give the column as "
-            "media= where they are images or files."
+            f"Row {number} has bytes in the column {column!r}, and a prompt is text: decode them, or give the column "
+            "as media= where they are images or files."
         )
     if isinstance(value, list | dict):
         return msgspec.json.encode(value).decode()

@@ -88,8 +88,8 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
     sendable(settings.prefix, called="prefix=")
     if settings.mode != "now" and settings.media is not None:
         raise SettingError(
-            "media= is for rows that are asked now, and not for a batch. There prompt= may be a function of a row, which "
-            "returns llm_message(text, media=image(...))."
+            "media= is for rows that are asked now, and not for a batch. There prompt= may be a function of a row "
+            "that returns llm_message(text, media=image(...))."
         )
     if settings.mode == "batch":
         _refuse_of_now(given, reask=reask)
