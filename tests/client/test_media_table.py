@@ -176,12 +176,6 @@ def test_a_file_that_goes_away_meanwhile_costs_its_row_alone(name: str | None, p
         assert looker.asked == [["?", "c"]]
 
 
-@pytest.mark.parametrize("mode", ["batch", "auto"])
-def test_a_batch_takes_no_column_of_images_and_says_so(mode: Any, photos: list[str]) -> None:
-    with pytest.raises(SettingError, match="media= is for rows that are asked now"):
-        chat(pl.DataFrame({"photo": photos}), openai(), prompt="?", media="photo", mode=mode)
-
-
 def test_a_cell_too_long_for_a_path_is_not_repeated_in_full() -> None:
     with pytest.raises(SettingError, match="Row 1 has in the column 'photo'") as told:
         chat(pl.DataFrame({"photo": ["x" * 100_000]}), model(), prompt="?", media="photo")
@@ -227,7 +221,7 @@ def test_a_named_run_knows_its_images_by_their_content(photos: list[str]) -> Non
 @pytest.mark.usefixtures("home")
 def test_a_named_run_keeps_its_rows_and_so_takes_no_values_in_them() -> None:
     table = pl.DataFrame({"photo": pl.Series([image(PNG)], dtype=pl.Object)})
-    with pytest.raises(SettingError, match=r"keeps its rows on the disk: .* not Media"):
+    with pytest.raises(SettingError, match=r"are kept on the disk: .* not Media"):
         chat(table, model(), prompt="?", media="photo", name="photos")
 
 

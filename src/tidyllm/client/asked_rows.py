@@ -1,6 +1,5 @@
 """What the rows of a batch ask: of a table, or of a list of texts or conversations; each as one request."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ import msgspec
 
 from tidyllm.client.calls import first_request
 from tidyllm.client.jobs import JobKind
-from tidyllm.client.rows import Prompt, asker
+from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
 from tidyllm.client.targets import batch_chat_of, batch_embed_path_of, batches_of, embed_name_of, embed_of, name_of
 from tidyllm.core.crossing import Listener, told
 from tidyllm.core.errors import SettingError
@@ -46,8 +45,7 @@ def rows_asked(
     data: "list[str] | IntoDataFrame",
     model: Model,
     *,
-    prompt: Prompt,
-    system: str | None,
+    asks: Asks,
     schema: Schema | None,
     prefix: str,
 ) -> Asked:
@@ -58,25 +56,22 @@ def rows_asked(
     chat = batch_chat_of(model)
     table = read_table(data, schema=schema, prefix=prefix)
     _refuse_empty(table.height)
-    ask = asker(prompt, system, columns=table.columns)
-
-    def talks() -> Iterator[Conversation]:
-        return ask(table.rows())
-
+    talks = table_talks(table, asks, model=model, chat=chat, kept=True)
+    # What a function makes, and what is in files, is known by what is asked alone.
+    by_content = callable(asks.prompt) or asks.media is not None
+    seen = talks.checked(chat, model=name_of(model), whole=True, called="Row")
     parts: dict[str, object] = {
-        "prompt": prompt if isinstance(prompt, str) else None,
-        "system": system,
+        **asks.parts,
         "columns": table.columns,
         "data": table.digest(),
-        # What a function makes of the rows is known by what it makes alone.
-        "asked": _digest(talks()) if callable(prompt) else None,
+        "asked": digest_of(seen) if by_content else None,
     }
     return Asked(
         kind=table.kind,
         height=table.height,
         path=chat.path,
-        bodies=lambda: _chat_bodies(talks(), model, schema=schema),
-        talks=talks,
+        bodies=lambda: _chat_bodies(talks.sure(), model, schema=schema),
+        talks=lambda: talks.sure(whole=False),
         save=table.save,
         parts=parts,
     )
@@ -89,13 +84,15 @@ def talks_asked(data: list[str | Conversation], model: Model, *, schema: Schema 
 
     chat = batch_chat_of(model)
     talks = [_opened(one, number) for number, one in enumerate(data, 1)]
+    several = Talks(len(talks), lambda: talks, lambda: talks)
+    seen = several.checked(chat, model=name_of(model), whole=True, called="Conversation")
     return Asked(
         kind="messages",
         height=len(talks),
         path=chat.path,
         bodies=lambda: _chat_bodies(talks, model, schema=schema),
         save=lambda path, ids: save_talks(path, talks, ids=ids),
-        parts={"asked": _digest(talks)},
+        parts={"asked": digest_of(seen)},
     )
 
 
@@ -157,10 +154,3 @@ def _opened(given: object, number: int) -> Conversation:
 def _refuse_empty(height: int) -> None:
     if height == 0:
         raise SettingError("The table has no rows: there is nothing to send.")
-
-
-def _digest(talks: Iterable[Conversation]) -> str:
-    state = hashlib.sha256()
-    for talk in talks:
-        state.update(msgspec.json.encode(talk) + b"\n")
-    return state.hexdigest()

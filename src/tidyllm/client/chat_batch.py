@@ -77,7 +77,7 @@ def by_batch(
     # Imported here, because it loads polars.
     from tidyllm.client.frame import read_table  # noqa: PLC0415
 
-    told = SendSettings(name=settings.name, prefix=settings.prefix, budget=settings.budget)
+    told = SendSettings(name=settings.name, media=settings.media, prefix=settings.prefix, budget=settings.budget)
 
     def at_once(rows: "IntoDataFrame", its: RunSettings) -> Asking:
         return rows_of(rows, model, prompt=prompt, system=system, schema=schema, settings=its)

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -13,13 +11,12 @@ import msgspec
 from tidyllm.client.collecting import seldom_collecting
 from tidyllm.client.disk import replacing
 from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key, refuse_change
-from tidyllm.client.media import MediaColumns
 from tidyllm.client.progress import run_bar
-from tidyllm.client.rows import Attaching, Prompt, asker, attached, row_ids
+from tidyllm.client.rows import Prompt, row_ids
 from tidyllm.client.run import Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
-from tidyllm.client.spool import Spool
+from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
 from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
@@ -41,26 +38,6 @@ _ANSWERS = "answers"
 
 
 Show: TypeAlias = Callable[[Told], None] | None
-
-
-class Talks(msgspec.Struct, frozen=True):
-    """Conversations that wait for an answer."""
-
-    count: int
-    each: Callable[[], Iterable[Conversation | SettingError]]
-    """Yields them, from the first one on; in place of one whose files cannot be sent, why."""
-    look: Callable[[], Iterable[Conversation | SettingError]]
-    """Yields them too, but of images and files that lie on the disk only the beginnings."""
-
-    def sure(self, *, whole: bool = True) -> Iterator[Conversation]:
-        """Yield them, with or without the whole of their images and files. Raises SettingError for one not to be sent.
-
-        That is for when nothing was sent yet; later it costs the one row alone.
-        """
-        for talk in self.each() if whole else self.look():
-            if isinstance(talk, SettingError):
-                raise talk
-            yield talk
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,32 +77,14 @@ def rows_of(
     from tidyllm.client.frame import read_table  # noqa: PLC0415
 
     table = read_table(data, schema=schema, prefix=settings.prefix)
-    found = None
-    if settings.media is not None:
-        check, kept = partial(chat_of(model).media.check, model=name_of(model)), settings.name is not None
-        found = MediaColumns(settings.media, columns=table.columns, check=check, kept=kept)
-    ask = asker(prompt, system, columns=table.columns)
-    # What a function makes is kept: it may be slow, and no request is to wait for it, nor is it to be asked twice.
-    said = Spool(ask(table.rows())).each if callable(prompt) else lambda: ask(table.rows())
+    asks = Asks(prompt=prompt, system=system, media=settings.media)
+    talks = table_talks(table, asks, model=model, chat=chat_of(model), kept=settings.name is not None)
     parts: dict[str, object] = {
-        "prompt": prompt if isinstance(prompt, str) else None,
-        "system": system,
-        "media": settings.media,
+        **asks.parts,
         "columns": table.columns,
         "data": None if settings.name is None else table.digest(),
     }
-    each: Callable[[], Iterable[Conversation | SettingError]] = said
-    look = each
-    if found is not None:
-        each, look = (partial(_with_media, said, table, media=media) for media in (found.read, found.look))
-    talks = Talks(table.height, each, look)
     return _asking(model, settings, talks=talks, schema=schema, parts=parts, table=table)
-
-
-def _with_media(
-    said: Callable[[], Iterable[Conversation]], table: "Table", *, media: Attaching
-) -> Iterator[Conversation | SettingError]:
-    return attached(said(), table.rows(), media=media)
 
 
 def talks_of(talks: Sequence[Conversation], model: Model, *, schema: Schema | None, settings: RunSettings) -> Asking:
@@ -146,7 +105,8 @@ def _asking(
     table: "Table | None",
 ) -> Asking:
     # All are looked at, so that a row that cannot be asked is told before anything is sent.
-    seen = _seen(talks, model, whole=settings.name is not None, called="Conversation" if table is None else "Row")
+    called, whole = "Conversation" if table is None else "Row", settings.name is not None
+    seen = talks.checked(chat_of(model), model=name_of(model), whole=whole, called=called)
     known: dict[str, object] = {
         "mode": "live",
         "provider": model.provider.name,
@@ -157,7 +117,7 @@ def _asking(
         **parts,
         "schema": None if schema is None else schema.canonical(),
         "rows": talks.count,
-        "asked": _digest(seen),
+        "asked": digest_of(seen),
     }
     written = {part: canonical(value) for part, value in known.items() if value is not None}
     return Asking(model=model, settings=settings, talks=talks, schema=schema, parts=written, table=table)
@@ -259,25 +219,6 @@ def in_one_line(told: Told) -> str:
         counts[Outcome.PENDING] = pending
     listed = ", ".join(f"{counts[outcome]:,} {outcome.value}" for outcome in Outcome if counts.get(outcome))
     return f"{told.total:,} rows: {listed or 'none'}"
-
-
-def _seen(talks: Talks, model: Model, *, whole: bool, called: str) -> Iterator[Conversation]:
-    """Yield all, with or without the whole of their images and files. Raises SettingError for one not to be sent."""
-    taken, name = chat_of(model).media, name_of(model)
-    for number, talk in enumerate(talks.sure(whole=whole), 1):
-        for medium in talk.media:
-            try:
-                taken.check(medium, model=name)
-            except SettingError as fault:
-                raise SettingError(f"{called} {number} cannot be asked: {fault}") from fault
-        yield talk
-
-
-def _digest(talks: Iterable[Conversation]) -> str:
-    state = hashlib.sha256()
-    for talk in talks:
-        state.update(msgspec.json.encode(talk) + b"\n")
-    return state.hexdigest()
 
 
 def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:

@@ -183,8 +183,8 @@ class MediaColumns:
     def _plain(self, value: object) -> object:
         if self._kept and isinstance(value, Media | PathLike):
             raise SettingError(
-                "A run with a name= keeps its rows on the disk: give paths as texts, URLs, or bytes in the columns of"
-                f" media=, not {type(value).__name__}."
+                "The rows of a batch, and of a run with a name=, are kept on the disk: give paths as texts, URLs, or "
+                f"bytes in the columns of media=, not {type(value).__name__}."
             )
         return value
 

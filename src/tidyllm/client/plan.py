@@ -16,6 +16,7 @@ from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key, refuse_change
 from tidyllm.client.rows import Prompt
 from tidyllm.client.send_options import SendSettings
+from tidyllm.client.table_talks import Asks
 from tidyllm.client.targets import batch_chat_of, batches_of, files_of, limits_of, order_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
@@ -212,14 +213,18 @@ def framing_of(job: OpenJob) -> Callable[[str, Path], Framing]:
 def _asked(
     data: object, model: Model, *, prompt: Prompt, system: str | None, schema: Schema | None, settings: SendSettings
 ) -> Asked:
-    given = {"prompt": prompt, "system": system, "schema": schema}
+    given = {"prompt": prompt, "system": system, "media": settings.media, "schema": schema}
     if settings.embed is not None:
         _refuse(given, why="embed= asks for vectors")
         return texts_asked(data, model, column=settings.embed, prefix=settings.prefix)  # type: ignore[arg-type]
     if isinstance(data, list) and any(isinstance(one, Conversation) for one in data):
-        _refuse({name: given[name] for name in ("prompt", "system")}, why="conversations say themselves what is asked")
+        _refuse(
+            {name: given[name] for name in ("prompt", "system", "media")},
+            why="conversations say themselves what is asked",
+        )
         return talks_asked(data, model, schema=schema)
-    return rows_asked(data, model, prompt=prompt, system=system, schema=schema, prefix=settings.prefix)  # type: ignore[arg-type]
+    asks = Asks(prompt=prompt, system=system, media=settings.media)
+    return rows_asked(data, model, asks=asks, schema=schema, prefix=settings.prefix)  # type: ignore[arg-type]
 
 
 def _refuse(given: Mapping[str, object], *, why: str) -> None:

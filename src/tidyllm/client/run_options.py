@@ -86,11 +86,6 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
             # The value itself may have more digits than Python writes.
             raise SettingError(f"{name}= must be a number above 0, from {LEAST:g} to {MOST:,}.")
     sendable(settings.prefix, called="prefix=")
-    if settings.mode != "now" and settings.media is not None:
-        raise SettingError(
-            "media= is for rows that are asked now, and not for a batch. There prompt= may be a function of a row "
-            "that returns llm_message(text, media=image(...))."
-        )
     if settings.mode == "batch":
         _refuse_of_now(given, reask=reask)
     return settings

@@ -1,6 +1,7 @@
 """What a batch may be told when it is sent: its name, what it may cost, and how much may wait at a time."""
 
 import math
+from collections.abc import Sequence
 from typing import TypedDict
 
 import msgspec
@@ -13,6 +14,8 @@ class SendOptions(TypedDict, total=False):
 
     name: str | None
     """The job's name; without one it is made of the content."""
+    media: str | Sequence[str] | None
+    """Columns whose cells are images and files that go with what a row asks: paths, https URLs, bytes."""
     embed: str | None
     """The column whose texts become vectors, instead of `prompt=`; for a list of texts `"prompt"`."""
     prefix: str
@@ -29,6 +32,7 @@ class SendSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The options, checked."""
 
     name: str | None = None
+    media: tuple[str, ...] | None = None
     embed: str | None = None
     prefix: str = ""
     budget: float | None = None
@@ -41,8 +45,11 @@ def send_settings(options: SendOptions) -> SendSettings:
     known = tuple(SendOptions.__annotations__)
     if unknown := sorted(options.keys() - set(known)):
         raise SettingError(f"There is no option {unknown[0]!r} of a batch. There is: {', '.join(known)}.")
+    given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(columns := given.get("media"), str):
+        given["media"] = (columns,)
     try:
-        settings = msgspec.convert({name: value for name, value in options.items() if value is not None}, SendSettings)
+        settings = msgspec.convert(given, SendSettings)
     except (msgspec.ValidationError, OverflowError) as fault:
         raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
     for name in ("budget", "queue_tokens"):
