@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def until(fd: int, word: bytes) -> bytes:
     """Read what a process says to a terminal, until it has said a word."""
     said = b""
     while word not in said:
+        assert select.select([fd], [], [], TIMEOUT_S)[0], f"it never said {word!r}, but: {said!r}"
         said += os.read(fd, 65_536)
     return said
 
@@ -146,8 +148,12 @@ def test_what_runs_is_fetched_in_part_stopped_and_sent_again(place: Path, cli: C
     assert cli("fetch", "held").err.splitlines()[-1] == "3 rows: 3 ok"
 
 
-def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(place: Path, cli: Cli, model: SimulatedModel) -> None:
+def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
+    place: Path, cli: Cli, model: SimulatedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del place
+    monkeypatch.setenv("TERM", "xterm")  # On a dumb one there is no bar.
+    monkeypatch.setenv("COLUMNS", "200")
     ours, theirs = os.openpty()
     model.hold()
     try:
