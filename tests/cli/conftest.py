@@ -26,13 +26,13 @@ class Ended(NamedTuple):
 Cli: TypeAlias = Callable[..., Ended]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model() -> Iterator[SimulatedModel]:
     with simulated_model() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(model: SimulatedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run `tidyllm serve` in front of the model; give its URL."""
     command = [sys.executable, "-m", "tidyllm", "serve", "--port", "0", "--upstream", model.base_url]
