@@ -10,7 +10,7 @@ MODEL := .venv-search/installed
 FULL := src/tidyllm/core/* src/tidyllm/dialect.py src/tidyllm/dialects/* src/tidyllm/provider.py src/tidyllm/providers/*
 # Newer versions of pip take the build's pins from PIP_BUILD_CONSTRAINT, older ones from PIP_CONSTRAINT.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
-BENCHMARKS := imports http_client simulated_model two_workers dispatch kept_busy overload memory validation list fairness rows rows_memory nearest others
+BENCHMARKS := imports http_client simulated_model two_workers dispatch kept_busy overload memory validation list fairness rows rows_memory jobs nearest others
 KILLS ?= 300
 SEED ?= 1
 comma := ,
