@@ -65,7 +65,8 @@ def put_failed_again(folder: JobFolder, model: Model) -> bool:
         each = (renewed(one, folder) if passes(one) else (one,) for one in record.remotes)
         kept = tuple(chain.from_iterable(each))
         unsent = {number for remote in kept if remote.batch is None for number in remote.numbers}
-        added = tuple(_remotes(job, failed=failed - unsent))
+        with folder.usable():
+            added = tuple(_remotes(job, failed=failed - unsent))
         folder.write(msgspec.structs.replace(record, remotes=(*kept, *added), cancelled=False, retried=True))
         _LOG.info("%s: %d rows are sent again.", record.name, len(failed))
         return True

@@ -3,7 +3,8 @@
 This module loads polars, half a second: the others of `client` import it where a table is made, and not before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from tidyllm.client.frame import ROW_ID, join_columns
 from tidyllm.client.jobs import JobRecord
 from tidyllm.client.rows import TableKind
 from tidyllm.client.vector_frame import VECTORS
+from tidyllm.core.errors import JobError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
 
@@ -36,9 +38,23 @@ def save_talks(path: Path, talks: Sequence[Conversation], *, ids: Sequence[str])
     ).write_parquet(path)
 
 
+@contextmanager
+def readable_rows(path: Path) -> Iterator[None]:
+    """Raise JobError, which says where the answers are, where the rows of a job cannot be read in the block."""
+    try:
+        yield
+    except (OSError, ValueError, pl.exceptions.PolarsError) as fault:
+        raise JobError(
+            f"The rows of the job are not to be had from {path}: {fault} Its answers are beside it, in raw/; with the "
+            "batch's id and provider=, and without the job's folder, fetch_batch gives them as a table of their own.",
+            name=path.parent.name,
+        ) from fault
+
+
 def read_talks(path: Path) -> list[Conversation]:
     """Return the conversations that `save_talks` wrote, by their numbers."""
-    rows = pl.read_parquet(path)
+    with readable_rows(path):
+        rows = pl.read_parquet(path)
     numbers = [int(row_id.rpartition("-")[2]) for row_id in rows[ROW_ID]]
     talks = dict(zip(numbers, rows[_CONVERSATION], strict=True))
     return [msgspec.json.decode(talks[number], type=Conversation) for number in sorted(talks)]
@@ -55,7 +71,8 @@ def answer_columns(record: JobRecord, answers: Numbered) -> pl.DataFrame:
 def answered_frame(rows: Path, record: JobRecord, *, answers: Numbered) -> pl.DataFrame:
     """Return a job's rows with their answers, as the kind of table they were; type checkers are told of one alone."""
     added = answer_columns(record, answers)
-    return cast("pl.DataFrame", join_columns(rows, _kind(record), added=added))
+    with readable_rows(rows):
+        return cast("pl.DataFrame", join_columns(rows, _kind(record), added=added))
 
 
 def embedded_frame(rows: Path, record: JobRecord, *, answers: Numbered, empty: int) -> pl.DataFrame:
@@ -64,7 +81,8 @@ def embedded_frame(rows: Path, record: JobRecord, *, answers: Numbered, empty: i
     for number, answer in answers:
         vectors.add(number - 1, answer)
     added = vectors.columns(empty=empty).rename(lambda name: record.prefix + name)
-    return cast("pl.DataFrame", join_columns(rows, _kind(record), added=added))
+    with readable_rows(rows):
+        return cast("pl.DataFrame", join_columns(rows, _kind(record), added=added))
 
 
 def loose_frame(answers: Iterable[Answer], record: JobRecord) -> pl.DataFrame:
