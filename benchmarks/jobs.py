@@ -1,182 +1,226 @@
-"""A job that is larger than a batch of its provider may be: how long sending and fetching take, and how much memory.
+"""What a table of 120,000 rows takes as a batch job: sending it in three batches, and fetching the answers.
 
-120,000 rows go to a provider of 50,000 rows a batch, and come back as one table in order. The provider answers from
-within the process and keeps nothing, so that all memory is the job's. The floor is the table that comes of it; its
-columns are put together from pieces, so that for a moment there is more than one of it.
+The provider is a folder: what is uploaded is copied into it, and what is downloaded is copied from it, the answers
+in reverse order. Sending and fetching are processes of their own. The floor is the memory of the process before the
+work, with the table that is sent, or with the size of the table that is fetched.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
 from benchmarks.report import Figure, Plot, Report, given, tell
-from benchmarks.rig import MODEL, peak_rss_bytes, rss_bytes, workshop
-from tidyllm import fetch_batch, openai, send_batch, using
-from tidyllm.core.wire import Request, Response
+from benchmarks.rig import MODEL, Envelope, peak_rss_bytes, rss_bytes, workshop
+from tidyllm import Model, fetch_batch, openai, send_batch
+from tidyllm.client.calls import using
+from tidyllm.core.wire import Multipart, Request, Response
 from tidyllm.transport.drive import Transport
 from tidyllm.transport.keys import Keys
 
 ROWS = 120_000
-ROWS_A_BATCH = 50_000
-SHORT, LONG = 100, 2_000
-"""Characters of an answer."""
-MB_MAX = 150
-"""Beyond the table that is sent, or that comes of it."""
-COPIES_MAX = 1.5
-"""So many times the table that comes of it, besides."""
+BATCH_ROWS = 50_000
+"""As many as OpenAI takes in one batch."""
+SENT_CHARS = 100
+ANSWER_CHARS = (100, 2_000)
+SEND_MB_MAX = 150
+FETCH_MB_MAX = 300
 MB = 1_000_000
+JOB = "big"
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a job, in a process of its own."""
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What sending or fetching took; memory in bytes."""
 
     seconds: float
     before: int
-    """Bytes of memory before it."""
+    """Sending has its table in memory by then."""
     most: int
     table: int = 0
-    """Bytes of the table that came of it."""
+    """The size of what was fetched."""
     batches: int = 0
+    """How many were created."""
     in_order: int = 0
-    """Rows that came back answered and in their place."""
+    """Rows that have the answer to their own text."""
+
+    @property
+    def beyond(self) -> float:
+        """Return the megabytes beyond the floor."""
+        return (self.most - self.floor) / MB
+
+    @property
+    def floor(self) -> int:
+        """Return the bytes of what cannot be done without."""
+        return self.before + self.table
 
 
-class Provider:
-    """A `Sender` that has all batches ended as soon as they are made, and answers each row with its number."""
+class Message(msgspec.Struct):
+    """What was asked."""
 
-    def __init__(self, rows: int, *, characters: int) -> None:
-        self._rows = rows
-        self._filler = "x" * characters
-        self._made = 0
+    content: str
 
-    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:  # noqa: ARG002
-        """Return the answer."""
-        if request.sink is not None:
-            with request.sink.open("wb") as file:
-                file.writelines(self._lines(int(request.url.split("/")[-2].removeprefix("file-"))))
-            return Response(status=200)
-        if request.url.endswith("/files"):
-            return _json({"id": "file-in", "object": "file", "bytes": 1, "created_at": 1})
-        self._made += request.method == "POST"
-        number = self._made if request.method == "POST" else int(request.url.rpartition("_")[2])
-        return _json(
-            {
-                "id": f"batch_{number}",
-                "status": "completed",
-                "created_at": 1,
-                "endpoint": "/v1/chat/completions",
-                "output_file_id": f"file-{number}",
-            }
-        )
 
-    def _lines(self, number: int) -> Iterator[bytes]:
-        """Yield the results of a batch, the last row first."""
-        first, last = (number - 1) * ROWS_A_BATCH + 1, min(number * ROWS_A_BATCH, self._rows)
-        for row in range(last, first - 1, -1):
-            message = {"role": "assistant", "content": f"{row} {self._filler}"}
-            body = {"id": "c", "model": MODEL, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-            response = {"status_code": 200, "request_id": "r", "body": body}
-            yield msgspec.json.encode({"custom_id": f"row-{row}", "response": response, "error": None}) + b"\n"
+class Body(msgspec.Struct):
+    """What is read of a request's body."""
+
+    messages: list[Message]
+
+
+class FolderProvider:
+    """As much of OpenAI's Batch API as a job needs, in the files of a folder; holds no file in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:  # noqa: ARG002 - no key
+        """Answer one request."""
+        path = request.url.partition("/v1/")[2].partition("?")[0]
+        kind, _, rest = path.partition("/")
+        match request.method, kind, rest:
+            case "POST", "files", "":
+                return _json(self._uploaded(request))
+            case "POST", "batches", "":
+                number = len(list(self._folder.glob("*.created")))
+                (self._folder / f"{number}.created").touch()
+                return _json(_batch(number, status="validating"))
+            case "GET", "batches", str():
+                return _json(_batch(int(rest.rpartition("-")[2]), status="completed"))
+            case "GET", "files", str() if rest.endswith("/content") and request.sink:
+                shutil.copyfile(self._folder / rest.partition("/")[0], request.sink)
+                return Response(status=200)
+        raise SystemExit(f"The folder knows nothing of {request.method} {request.url}.")
+
+    def _uploaded(self, request: Request) -> dict[str, object]:
+        parts = request.body.parts if isinstance(request.body, Multipart) else ()
+        [source] = [part.content for part in parts if isinstance(part.content, Path)]
+        name = f"file-{len(list(self._folder.glob('file-*')))}"
+        shutil.copyfile(source, self._folder / name)
+        return {"id": name, "object": "file", "bytes": source.stat().st_size, "created_at": 1}
 
 
 def _json(value: object) -> Response:
     return Response(status=200, body=msgspec.json.encode(value))
 
 
-def step(name: str, rows: int, *, characters: int) -> Measured:
-    """Send the job, or fetch it, and say what that took."""
+def _batch(number: int, *, status: str) -> dict[str, object]:
+    return {
+        "id": f"batch-{number}",
+        "object": "batch",
+        "status": status,
+        "created_at": 1,
+        "expires_at": 2,
+        "request_counts": {"total": 0, "completed": 0, "failed": 0},
+        "output_file_id": f"output-{number}" if status == "completed" else None,
+        "error_file_id": None,
+        "errors": None,
+        "endpoint": "/v1/chat/completions",
+    }
+
+
+def answer_all(folder: Path, chars: int) -> None:
+    """Write the answers to what was uploaded, last line first: each repeats its prompt, and is so long."""
+    for source in folder.glob("file-*"):
+        with source.open("rb") as lines, (folder / source.name.replace("file", "output")).open("wb") as output:
+            output.writelines(_answer(line, chars) for line in reversed(lines.readlines()))
+
+
+def _answer(line: bytes, chars: int) -> bytes:
+    asked = msgspec.json.decode(line, type=Envelope)
+    text = msgspec.json.decode(asked.body, type=Body).messages[-1].content.ljust(chars, "x")[:chars]
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
+    response = {"status_code": 200, "request_id": "r", "body": {"id": "c", "choices": [choice], "usage": usage}}
+    return msgspec.json.encode({"id": "b", "custom_id": asked.custom_id, "response": response, "error": None}) + b"\n"
+
+
+def send(model: Model, count: int) -> Work:
+    """Send so many rows as one job."""
+    texts = [f"row {number} ".ljust(SENT_CHARS, "y") for number in range(count)]
+    table = pl.DataFrame({"text": pl.Series(texts)})
+    del texts
+    before, began = rss_bytes(os.getpid()), time.monotonic()
+    job = send_batch(table, model, prompt="{text}", name=JOB)
+    seconds = time.monotonic() - began
+    return Work(seconds=seconds, before=before, most=peak_rss_bytes(os.getpid()), batches=len(job.batch_ids))
+
+
+def fetch(model: Model) -> Work:
+    """Fetch the job's table, and see whether each row has its own answer."""
+    before, began = rss_bytes(os.getpid()), time.monotonic()
+    table = fetch_batch(JOB, model)
+    seconds, most = time.monotonic() - began, peak_rss_bytes(os.getpid())
+    numbers = table["reply"].str.extract(r"^row (\d+) ").cast(pl.Int64)
+    answered = table["llm_status"] == "ok"
+    in_order = int((answered & (numbers == pl.Series(range(table.height)))).sum())
+    return Work(seconds=seconds, before=before, most=most, table=int(table.estimated_size()), in_order=in_order)
+
+
+def run(verb: str, count: int, *, provider: Path) -> None:
+    """Do one of the two, and print what it took."""
     model = openai(MODEL, api="chat_completions")
-    table = pl.DataFrame({"text": [f"row {number} {'y' * 100}" for number in range(1, rows + 1)]})
-    with using(Transport(sender=Provider(rows, characters=characters), keys=Keys("key"))):
-        before, began = rss_bytes(os.getpid()), time.monotonic()
-        if name == "send":
-            job = send_batch(table, model, prompt="Say {text}", name="large")
-            took, found, batches, in_order = time.monotonic() - began, table, len(job.batch_ids), 0
-        else:
-            found = fetch_batch("large", model)
-            took, batches = time.monotonic() - began, 0
-            answered = found["reply"].str.split(" ").list.first().cast(pl.Int64)
-            in_order = int((answered == pl.arange(1, rows + 1, eager=True)).sum())
-    return Measured(
-        seconds=took,
-        before=before,
-        most=peak_rss_bytes(os.getpid()),
-        table=int(found.estimated_size()),
-        batches=batches,
-        in_order=in_order,
-    )
+    with using(Transport(sender=FolderProvider(provider), keys=Keys("none"))):
+        work = send(model, count) if verb == "send" else fetch(model)
+    print(msgspec.json.encode(work).decode())
 
 
-def ran(folder: Path, name: str, *, rows: int, characters: int) -> Measured:
-    """Return what a step took in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.jobs", "step", name, str(rows), str(characters)]
-    environ = {**os.environ, "TIDYLLM_HOME": str(folder)}
+def ran(verb: str, count: int, *, folder: Path) -> Work:
+    """Return what one of the two took in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.jobs", verb, str(count), str(folder / "provider")]
+    environ = {**os.environ, "TIDYLLM_HOME": str(folder / "jobs")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     if done.returncode:
-        raise SystemExit(f"The step failed:\n{done.stderr}")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measured)
+        raise SystemExit(f"To {verb} failed:\n{done.stderr}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Work)
 
 
-def figures(name: str, found: Measured) -> Iterator[Figure]:
-    """Yield the rows of one step; what it takes beyond the table that was there, or comes of it, has a bar."""
-    table = 0 if name == "send" else found.table / MB
-    beyond = (found.most - found.before) / MB - table
-    yield Figure(name=f"{name}: time", value=found.seconds, unit="s")
-    if table:
-        yield Figure(name=f"{name}: the table that comes of it (floor)", value=table, unit="MB", ratio=1)
-    ratio = (beyond + table) / table if table else None
-    yield Figure(
-        name=f"{name}: memory beyond the table",
-        value=beyond,
-        unit="MB",
-        ratio=ratio,
-        at_most=MB_MAX + COPIES_MAX * table,
-    )
+def told(name: str, work: Work, *, mb_max: int) -> list[Figure]:
+    """Return the figures of time and memory."""
+    floor, most = work.floor / MB, work.most / MB
+    what = "the process and the fetched table" if work.table else "the process with the table to be sent"
+    return [
+        Figure(name=f"{name}: time", value=work.seconds, unit="s"),
+        Figure(name=f"{name}: {what} (floor)", value=floor, unit="MB", ratio=1),
+        Figure(name=f"{name}: most ever", value=most, unit="MB", ratio=most / floor),
+        Figure(name=f"{name}: beyond the floor", value=work.beyond, unit="MB", at_most=mb_max),
+    ]
 
 
 def main() -> int:
     """Measure, and tell."""
     asked = given("jobs", about=__doc__)
-    rows = asked.size(ROWS, least=ROWS_A_BATCH + 1)
-    batches = -(-rows // ROWS_A_BATCH)
-    rows_of_report: list[Figure] = []
-    bars: list[tuple[float, float]] = []
-    with workshop() as folder:
-        for place, characters in enumerate((SHORT, LONG)):
-            home = folder / str(characters)
-            sent = ran(home, "send", rows=rows, characters=characters)
-            got = ran(home, "fetch", rows=rows, characters=characters)
-            if place == 0:
-                rows_of_report += figures("send", sent)
-                rows_of_report.append(
-                    Figure(
-                        name="send: batches of one job", value=sent.batches, unit="", at_least=batches, at_most=batches
-                    )
-                )
-            name = f"fetch, answers of {characters:,} characters"
-            rows_of_report += figures(name, got)
-            rows_of_report.append(
-                Figure(name=f"{name}: answered and in order", value=got.in_order, unit="rows", at_least=rows)
-            )
-            bars.append((float(characters), (got.most - got.before - got.table) / MB))
-    plot = Plot(
-        x="characters of an answer",
-        y="MB",
-        curves={"fetch, beyond the table": bars},
-        levels={"the same for any length": bars[0][1]},
-    )
-    title = f"jobs: {rows:,} rows to a provider of {ROWS_A_BATCH:,} rows a batch"
-    return tell(Report(name="jobs", title=title, figures=rows_of_report, plot=plot), asked)
+    count = asked.size(ROWS)
+    figures: list[Figure] = []
+    levels: dict[str, list[tuple[float, float]]] = {}
+    for chars in ANSWER_CHARS:
+        with workshop() as folder:
+            (folder / "provider").mkdir()
+            sent = ran("send", count, folder=folder)
+            answer_all(folder / "provider", chars)
+            fetched = ran("fetch", count, folder=folder)
+        if not figures:
+            batches = -(-count // BATCH_ROWS)
+            figures += [
+                Figure(name="send: batches", value=sent.batches, unit="", at_least=batches, at_most=batches),
+                *told("send", sent, mb_max=SEND_MB_MAX),
+            ]
+            levels["send"] = [(0, sent.before / MB), (1, sent.most / MB), (2, sent.floor / MB)]
+        name = f"fetch, {chars:,} bytes"
+        figures += [
+            Figure(name=f"{name}: rows answered, and in order", value=fetched.in_order, unit="rows", at_least=count),
+            *told(name, fetched, mb_max=FETCH_MB_MAX),
+        ]
+        levels[name] = [(0, fetched.before / MB), (1, fetched.most / MB), (2, fetched.floor / MB)]
+    plot = Plot(x="before, most ever, floor", y="MB", curves=levels)
+    return tell(Report(name="jobs", title=f"jobs: a batch job of {count:,} rows", figures=figures, plot=plot), asked)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["step"]:
-        print(msgspec.json.encode(step(sys.argv[2], int(sys.argv[3]), characters=int(sys.argv[4]))).decode())
+    if sys.argv[1:2] in (["send"], ["fetch"]):
+        run(sys.argv[1], int(sys.argv[2]), provider=Path(sys.argv[3]))
     else:
         sys.exit(main())
