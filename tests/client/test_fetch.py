@@ -98,6 +98,15 @@ def test_files_that_were_removed_here_are_downloaded_again(api: FakeApi, home: P
     assert fetch_batch(job).equals(first)
 
 
+def test_the_names_of_the_answers_columns_begin_as_was_said_last(api: FakeApi) -> None:
+    job = send()
+    api.complete()
+    assert "reply" in fetch_batch(job).columns
+    assert send_batch(ROWS, job.model, prompt="Say {text}", name=job.name, prefix="new_") == job
+    assert "new_reply" in fetch_batch(job).columns
+    assert api.asked.count("create") == 1
+
+
 def test_a_fetch_can_be_awaited(api: FakeApi) -> None:
     send()
     api.complete()

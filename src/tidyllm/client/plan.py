@@ -169,7 +169,11 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
         _refuse_wrong(prepared, folder)
     with folder.locked():
         if folder.exists:
-            refuse_change(folder.read(), prepared.parts)
+            record = folder.read()
+            refuse_change(record, prepared.parts)
+            # What the answers' columns are called is nothing that was sent: what was said last holds.
+            if record.prefix != prepared.settings.prefix:
+                folder.write(msgspec.structs.replace(record, prefix=prepared.settings.prefix))
             return folder
         inline = _is_inline(prepared, folder)
         with folder.usable():
