@@ -8,7 +8,9 @@ import pytest
 from tests.client.fake_api import FakeApi
 from tests.client.test_fetch import failure, success
 from tidyllm import fetch_batch, openai, retry_batch, send_batch
+from tidyllm.client.calls import using
 from tidyllm.core.errors import JobError
+from tidyllm.testing import play
 
 ROWS = pl.DataFrame({"text": ["one", "two"]})
 
@@ -37,3 +39,31 @@ def test_without_its_requests_nothing_is_sent_again(api: FakeApi, folder: Path) 
         retry_batch("reviews")
     assert len(api.batches) == 1
     assert fetch_batch("reviews")["llm_status"].to_list() == ["ok", "failed"]
+
+
+def test_a_result_file_that_was_removed_is_fetched_again_and_its_rows_are_not_sent_twice(
+    api: FakeApi, folder: Path
+) -> None:
+    (output,) = folder.glob("raw/*/output.jsonl")
+    output.unlink()
+    assert fetch_batch("reviews")["llm_status"].to_list() == ["ok", "failed"]
+    output.unlink()
+    retry_batch("reviews")
+    assert len(api.batches) == 2
+    assert len((folder / "requests-2.jsonl").read_bytes().splitlines()) == 1
+
+
+def test_a_file_that_is_gone_everywhere_does_not_cost_the_one_that_is_here(api: FakeApi, folder: Path) -> None:
+    (error,) = folder.glob("raw/*/error.jsonl")
+    error.unlink()
+    api.files.clear()
+    assert fetch_batch("reviews")["llm_status"].to_list() == ["ok", "failed"]
+    with using(play()):
+        assert fetch_batch("reviews")["llm_status"].to_list() == ["ok", "failed"]
+
+
+def test_a_damaged_job_says_how_to_get_at_its_answers(api: FakeApi, folder: Path) -> None:
+    (folder / "job.json").write_bytes(b"{")
+    with pytest.raises(JobError, match=r"job\.json is damaged: .*fetch the batches by their ids"):
+        send_batch(ROWS, openai("m", api="chat_completions"), prompt="{text}", name="reviews")
+    assert len(api.batches) == 1

@@ -1,6 +1,7 @@
 """Fetching a job: every result file onto the disk first, then read one by one and joined to the rows by id."""
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from tidyllm.core.disk import sync_folder
 from tidyllm.core.errors import BatchFailedError, JobError, NotDoneError, NotFoundError
 from tidyllm.core.reply import Answer
 from tidyllm.core.wire import Call
+from tidyllm.dialect import ResultFile
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
@@ -154,11 +156,14 @@ def _adopt(target: Target, clock: Clock, *, partial: bool) -> Call[JobFolder]:
 
 
 def _is_here(folder: JobFolder, remote: Remote, *, model: Model) -> bool:
-    """Return whether a batch's results were downloaded, and nobody has removed all of them since."""
+    """Return whether a batch's results were downloaded, and nobody has removed one of them since.
+
+    Rows whose answers are in a file that is missing would pass for failed, and be paid again.
+    """
     if not remote.downloaded or remote.batch is None:
         return False
-    files = batches_of(model).result_files(remote.batch)
-    return not files or any((folder.raw(remote.batch.id) / file.name).exists() for file in files)
+    raw, files = folder.raw(remote.batch.id), batches_of(model).result_files(remote.batch)
+    return all(file.name in remote.gone or (raw / file.name).exists() for file in files)
 
 
 def _is_unsent(record: JobRecord, remote: Remote, *, partial: bool) -> bool:
@@ -182,25 +187,30 @@ def _download_one(folder: JobFolder, remote: Remote, *, model: Model, partial: b
     if not partial:
         _refuse_unended(folder.name, batch)
     raw, files = folder.raw(batch.id), batches.result_files(batch)
-    gone = yield from _download_files(folder, batch, model=model)
+    # What was saved of a batch that had ended is whole; it is kept, as the provider may have it no more.
+    wanted = [file for file in files if not (remote.downloaded and (raw / file.name).exists())]
+    gone = yield from _download_files(folder, batch, files=wanted, model=model)
     sync_folder(raw)
-    if gone is not None and not any((raw / file.name).exists() for file in files):
-        gone.add_note("Providers keep result files for a while only: OpenAI for 30 days.")
-        raise gone
+    if gone and not any((raw / file.name).exists() for file in files):
+        fault = gone[wanted[-1].name]
+        fault.add_note("Providers keep result files for a while only: OpenAI for 30 days.")
+        raise fault
     # A completed batch without any file has been seen: its files may yet turn up; spec/openai-batch 10.
     final = batch.status.ended and (bool(files) or batch.status is not BatchStatus.COMPLETED)
-    return msgspec.structs.replace(remote, batch=batch, downloaded=final)
+    return msgspec.structs.replace(remote, batch=batch, downloaded=final, gone=tuple(gone))
 
 
-def _download_files(folder: JobFolder, batch: Batch, *, model: Model) -> Call[NotFoundError | None]:
-    """Fetch the files of a batch; return the last one's fault that is gone."""
-    gone = None
-    for file in batches_of(model).result_files(batch):
+def _download_files(
+    folder: JobFolder, batch: Batch, *, files: Iterable[ResultFile], model: Model
+) -> Call[dict[str, NotFoundError]]:
+    """Fetch files of a batch; return the faults of those that are gone, by their names."""
+    gone = {}
+    for file in files:
         sink = folder.raw(batch.id) / file.name
         try:
             yield from batches_of(model).download(model.site, batch, file=file, sink=sink)
         except NotFoundError as fault:
-            gone = fault
+            gone[file.name] = fault
             _LOG.warning("%s: %s of batch %s is gone: %s", folder.name, file.name, batch.id, fault)
     return gone
 

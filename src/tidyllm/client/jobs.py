@@ -62,6 +62,8 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """As it was last reported and saved."""
     downloaded: bool = False
     """Whether its result files are in `raw/`, all of them and for good."""
+    gone: tuple[str, ...] = ()
+    """Names of those result files that the provider no longer had."""
     again: bool = False
     """Whether its rows were in an earlier batch of the job, and failed there."""
     refused: tuple[Batch, ...] = ()
@@ -170,7 +172,12 @@ class JobFolder:
         try:
             record = msgspec.json.decode(data, type=JobRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
-            raise JobError(f"{self._record} is damaged: {fault}", name=self.name) from fault
+            raise JobError(
+                f"{self._record} is damaged: {fault}. What was fetched is beside it, in raw/. Put the file back as it "
+                "was; or move its folder away, and fetch the batches by their ids with provider=: list_batches has "
+                "these. The same rows sent again without it are another job, and paid again.",
+                name=self.name,
+            ) from fault
         if record.format != FORMAT:
             raise JobError(f"{self._record} was written by another version of tidyllm.", name=self.name)
         return record

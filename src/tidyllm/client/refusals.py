@@ -109,6 +109,7 @@ def _unsent(remote: Remote, *, file: str | None) -> Remote:
         tried_at=None,
         batch=None,
         downloaded=False,
+        gone=(),
         refused=_refused(remote),
     )
 
