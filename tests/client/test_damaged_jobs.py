@@ -33,6 +33,13 @@ def test_rows_that_cannot_be_read_are_told_and_where_the_answers_are(folder: Pat
         fetch_batch("reviews")
 
 
+def test_rows_that_are_gone_are_written_down_anew_when_they_are_sent_again(api: FakeApi, folder: Path) -> None:
+    (folder / "rows.parquet").unlink()
+    send_batch(ROWS, openai("m", api="chat_completions"), prompt="{text}", name="reviews")
+    assert fetch_batch("reviews")["text"].to_list() == ["one", "two"]
+    assert len(api.batches) == 1
+
+
 def test_without_its_requests_nothing_is_sent_again(api: FakeApi, folder: Path) -> None:
     (folder / "requests-1.jsonl").unlink()
     with pytest.raises(JobError, match=r"requests-1\.jsonl"):

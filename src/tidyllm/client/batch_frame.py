@@ -45,8 +45,10 @@ def readable_rows(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, pl.exceptions.PolarsError) as fault:
         raise JobError(
-            f"The rows of the job are not to be had from {path}: {fault}. Its answers are beside it, in raw/; with the "
-            "batch's id and provider=, and without the job's folder, fetch_batch gives them as a table of their own.",
+            f"The rows of the job are not to be had from {path}: {fault}. Remove that file, and give the same rows "
+            "to send_batch again under the same name: they are written down anew, and nothing is sent twice. Its "
+            "answers are beside it, in raw/; with the batch's id and provider=, and without the job's folder, "
+            "fetch_batch gives them as a table of their own.",
             name=path.parent.name,
         ) from fault
 

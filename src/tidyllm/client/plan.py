@@ -174,6 +174,8 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
             # What the answers' columns are called is nothing that was sent: what was said last holds.
             if record.prefix != prepared.settings.prefix:
                 folder.write(msgspec.structs.replace(record, prefix=prepared.settings.prefix))
+            if not folder.rows.exists():
+                _save_rows(prepared, folder, ids=record.ids)
             return folder
         inline = _is_inline(prepared, folder)
         with folder.usable():
@@ -181,12 +183,15 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
             for path in folder.path.glob("requests-*.jsonl"):
                 path.unlink()
             cuts = requests.write(_cuts(prepared, folder, inline=inline))
-        ids = [f"{prepared.ids}-{number}" for number in range(1, prepared.asked.height + 1)]
-        with folder.usable(), replacing(folder.rows) as part:
-            prepared.asked.save(part, ids)
+        _save_rows(prepared, folder, ids=prepared.ids)
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
         folder.write(_record(prepared, remotes, created_at=clock.now()))
     return folder
+
+
+def _save_rows(prepared: Prepared, folder: JobFolder, *, ids: str) -> None:
+    with folder.usable(), replacing(folder.rows) as part:
+        prepared.asked.save(part, [f"{ids}-{number}" for number in range(1, prepared.asked.height + 1)])
 
 
 def room_of(model: Model, *, inline: bool, queue_tokens: int | None) -> requests.Room:
