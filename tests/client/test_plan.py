@@ -164,3 +164,9 @@ def test_a_home_that_cannot_be_used_is_told(api: FakeApi, home: Path, monkeypatc
     with pytest.raises(JobError, match="TIDYLLM_HOME"):
         send_batch(ROWS, MODEL, prompt="{text}", dry_run=True)
     assert api.asked == []
+
+
+def test_a_batch_is_adopted_only_where_it_could_not_be_known(api: FakeApi) -> None:
+    with pytest.raises(SettingError, match="adopt= is not for openai"):
+        send_batch(ROWS, MODEL, prompt="{text}", adopt="none")
+    assert api.asked == []

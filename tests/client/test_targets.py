@@ -27,3 +27,16 @@ def test_a_batch_of_elsewhere_has_no_folder(api: FakeApi) -> None:
     target = find_target("batch_x", "openai")
     assert (target.folder, target.batch_ids) == (None, ("batch_x",))
     assert api.asked == []
+
+
+def test_a_job_stays_where_it_was_sent_unless_another_address_is_meant(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else a wait that finishes what was not sent would look for its batch elsewhere, and create another.
+    send_batch(["a"], openai("m", api="chat_completions", base_url="https://eu.example/v1"), name="reviews")
+    assert find_target("reviews", "openai").model.base_url == "https://eu.example/v1"
+    moved = openai(base_url="https://us.example/v1", api_key="k")
+    assert find_target("reviews", moved).model.base_url == "https://us.example/v1"
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://env.example/v1")
+    assert find_target("reviews", "openai").model.base_url == "https://eu.example/v1"
+    assert len(api.batches) == 1

@@ -15,16 +15,16 @@ from tidyllm.core.errors import NotDoneError
 from tidyllm.core.reply import Outcome
 from tidyllm.provider import Model
 
-_AGAIN = frozenset({Outcome.FAILED, Outcome.EXPIRED, Outcome.CANCELLED})
+AGAIN = frozenset({Outcome.FAILED, Outcome.EXPIRED, Outcome.CANCELLED})
 """What is sent again; the others were answered, and paid for."""
 _LOG = logging.getLogger("tidyllm")
 
 
-def failed_rows(job: OpenJob) -> set[int]:
+def _failed_rows(job: OpenJob) -> set[int]:
     """Return the numbers of the rows that have no answer and will have none, from 1."""
     failed: set[int] = set()
     for number, answer in answers(job):
-        if answer.outcome in _AGAIN:
+        if answer.outcome in AGAIN:
             failed.add(number)
         else:
             failed.discard(number)
@@ -56,7 +56,7 @@ def put_failed_again(folder: JobFolder, model: Model) -> bool:
                 status="queued",
             )
         job = OpenJob(folder=folder, record=record, model=model)
-        failed = failed_rows(job)
+        failed = _failed_rows(job)
         if not failed:
             _LOG.info("%s: no row has failed; nothing is sent again.", record.name)
             return False

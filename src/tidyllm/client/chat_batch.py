@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from tidyllm.client.again import failed_rows
+from tidyllm.client.again import AGAIN
 from tidyllm.client.batch_watch import POLL_S
 from tidyllm.client.calls import transport_for
 from tidyllm.client.fetch import answers, download
@@ -106,9 +106,9 @@ def chat_by_batch(asked: ByBatch) -> "IntoDataFrame":
         try:
             many.go()
         except (KeyboardInterrupt, TidyllmError) as stop:
-            stop.results = _table(asked, collected)  # type: ignore[union-attr]
+            stop.results = _so_far(asked, collected)  # type: ignore[union-attr]
             raise
-    return _unless_failed(asked, _table(asked, collected), collected=collected)
+    return _table(asked, collected)
 
 
 async def achat_by_batch(asked: ByBatch) -> "IntoDataFrame":
@@ -123,9 +123,9 @@ async def achat_by_batch(asked: ByBatch) -> "IntoDataFrame":
         try:
             await many.ago()
         except TidyllmError as stop:
-            stop.results = _table(asked, collected)  # type: ignore[attr-defined]
+            stop.results = _so_far(asked, collected)  # type: ignore[attr-defined]
             raise
-    return _unless_failed(asked, await asyncio.to_thread(_table, asked, collected), collected=collected)
+    return await asyncio.to_thread(_table, asked, collected)
 
 
 def _brought(folder: JobFolder, asked: ByBatch, *, clock: Clock, show: Show) -> Call[JobFolder]:
@@ -143,10 +143,14 @@ def _collected(folder: JobFolder, asked: ByBatch) -> "tuple[Collected, list[int]
     from tidyllm.client.collect import Collected  # noqa: PLC0415
 
     job = OpenJob(folder=folder, record=folder.read(), model=asked.prepared.model)
-    collected = Collected(job.record.schema)
+    collected, failed = Collected(job.record.schema), set[int]()
     for number, answer in answers(job):
         collected.add(number - 1, answer)
-    return collected, [number - 1 for number in sorted(failed_rows(job))]
+        if answer.outcome in AGAIN:
+            failed.add(number - 1)
+        else:
+            failed.discard(number - 1)
+    return collected, sorted(failed)
 
 
 def _rest(folder: JobFolder, asked: ByBatch, *, collected: "Collected", failed: list[int]) -> Many | None:
@@ -172,20 +176,20 @@ def _rest(folder: JobFolder, asked: ByBatch, *, collected: "Collected", failed: 
     )
 
 
+def _so_far(asked: ByBatch, collected: "Collected") -> "IntoDataFrame":
+    return asked.table.with_columns(collected.columns(asked.table.height, pending=None, prefix=asked.settings.prefix))
+
+
 def _table(asked: ByBatch, collected: "Collected") -> "IntoDataFrame":
-    height, prefix = asked.table.height, asked.settings.prefix
-    return asked.table.with_columns(collected.columns(height, pending=None, prefix=prefix))
-
-
-def _unless_failed(asked: ByBatch, table: "IntoDataFrame", *, collected: "Collected") -> "IntoDataFrame":
-    """Say in one line how it went; raise PartlyFailedError where a row without an answer is to be an exception."""
-    height = asked.table.height
-    statuses = collected.columns(height, pending=None)["llm_status"]
-    outcomes = Counter(map(Outcome, statuses))
+    """Return the table with its answers, and say in one line how it went; raise where that is wanted instead."""
+    height, settings = asked.table.height, asked.settings
+    columns = collected.columns(height, pending=None, prefix=settings.prefix)
+    table = asked.table.with_columns(columns)
+    outcomes = Counter(map(Outcome, columns[f"{settings.prefix}llm_status"]))
     told = in_one_line(Told(total=height, outcomes=outcomes, tokens=0, dollars=None))
     level = logging.INFO if outcomes[Outcome.OK] == height else logging.WARNING
     _LOG.log(level, "%s: %s.", asked.prepared.name, told)
-    if asked.settings.on_error == "row" or outcomes[Outcome.OK] == height:
+    if settings.on_error == "row" or outcomes[Outcome.OK] == height:
         return table
     message = f"Not every row was answered: {told}. The exception's `results` has the whole table."
     raise PartlyFailedError(message, results=(table,))

@@ -94,6 +94,8 @@ def prepare(
     batches = batches_of(model)
     if batches.uploads:
         files_of(model)
+    if settings.adopt is not None and batches.keeps_notes:
+        raise SettingError(f"adopt= is not for {model.provider.name}, which knows a batch by the job's own note.")
     asked = _asked(data, model, prompt=prompt, system=system, schema=schema, settings=settings)
     parts: dict[str, object] = {
         "provider": model.provider.name,

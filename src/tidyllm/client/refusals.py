@@ -6,7 +6,6 @@ and the same requests are sent again; spec/openai-batch 5.3 and 10.
 
 import re
 from collections.abc import Iterator
-from secrets import token_hex
 
 import msgspec
 
@@ -26,7 +25,6 @@ _PAUSE_S = 60.0
 """How long to wait before a batch is sent again for which too much was waiting although none was of this job; it
 doubles each time."""
 _PAUSE_MAX_S = 3_600.0
-_TOKEN_BYTES = 16
 
 
 def is_unseen_file(text: str, file_id: str | None) -> bool:
@@ -104,7 +102,7 @@ def _is_beyond_limit(remote: Remote) -> bool:
 def _unsent(remote: Remote, *, file: str | None) -> Remote:
     return msgspec.structs.replace(
         remote,
-        token=token_hex(_TOKEN_BYTES),
+        token=requests.new_token(),
         input_file_id=file,
         tried_at=None,
         batch=None,

@@ -83,6 +83,11 @@ Cuts: TypeAlias = Iterator[tuple[Cut, bytes]]
 """Requests, each with the batch that it belongs to."""
 
 
+def new_token() -> str:
+    """Return a word that no other batch has."""
+    return token_hex(_TOKEN_BYTES)
+
+
 def tokens_of(line: bytes) -> int:
     """Return how many tokens a request's prompt has, about."""
     return len(line) // BYTES_PER_TOKEN + 1
@@ -103,7 +108,7 @@ def cut(
     now: Cut | None = None
     for number, line in numbered:
         if now is None or not now.takes(line, room):
-            token, file = token_hex(_TOKEN_BYTES), place()
+            token, file = new_token(), place()
             frame = framing(token, file)
             now = Cut(token=token, file=file, framing=frame, size=len(frame.head) + len(frame.tail))
             if not now.takes(line, room):

@@ -134,7 +134,7 @@ class _Sending:
             return
         most = self.record.queue_tokens
         for index, remote in enumerate(self.record.remotes):
-            if remote.batch is not None or self.record.cancelled:
+            if remote.batch is not None:
                 continue
             waiting = [one for one in self.record.remotes if one.batch is not None and not one.batch.status.ended]
             tokens = remote.tokens + sum(one.tokens for one in waiting)

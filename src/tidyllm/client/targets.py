@@ -190,12 +190,25 @@ def _of_job(folder: JobFolder, given: Model | None, *, sent_to: Model | None) ->
             name=folder.name,
         )
     sent_to = sent_to or model_of(record)
-    # One that is given is given for its key, as a rule: what was asked, and how, the job knows best.
+    # One that is given is given for its key, as a rule: what was asked, where, and how, the job knows best.
     if given is not None:
         sent_to = msgspec.structs.replace(
-            sent_to, base_url=given.base_url, headers=given.headers, key=given.key, timeout_s=given.timeout_s
+            sent_to,
+            base_url=sent_to.base_url if _is_usual(given) else given.base_url,
+            headers=given.headers,
+            key=given.key,
+            timeout_s=given.timeout_s,
         )
     return Target(name=folder.name, model=sent_to, folder=folder, batch_ids=known)
+
+
+def _is_usual(given: Model) -> bool:
+    """Whether a model's address is what its provider has where none is said: then it is none that was meant."""
+    try:
+        return given.base_url == given.provider().base_url
+    except SettingError:
+        # The provider has no usual one: whoever gives a model has said where it is.
+        return False
 
 
 def _who_has(capability: str) -> str:

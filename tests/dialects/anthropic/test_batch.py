@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.dialects.played import played
 from tidyllm.core.batch import Batch, BatchStatus, RequestCounts
 from tidyllm.core.errors import BadAnswerError, NotFoundError
 from tidyllm.core.reply import Outcome
-from tidyllm.core.wire import Call, Repeat, Request, Response, T
+from tidyllm.core.wire import Repeat, Response
 from tidyllm.dialect import BatchOrder, Framing, ResultFile, ResultItem, Site
 from tidyllm.dialects.anthropic.batch import MessageBatches
 from tidyllm.providers.claude import claude
@@ -35,15 +36,6 @@ ENDED = {"processing_status": "ended", "ended_at": "2026-01-01T01:00:00Z"}
 CANCELLED = ENDED | {"cancel_initiated_at": "2026-01-01T00:30:00Z"}
 BORN = 1_767_225_600
 ORDER = BatchOrder(name="demo", token="t", model="m", path="/v1/messages", requests=Path("/jobs/requests.json"))  # noqa: S106 - no password
-
-
-def played(call: Call[T], answer: object) -> tuple[Request, T]:
-    request = next(call)
-    assert isinstance(request, Request)
-    with pytest.raises(StopIteration) as end:
-        call.send(Response(status=200, body=json.dumps(answer).encode()))
-    result: T = end.value.value
-    return request, result
 
 
 def got(*changes: Mapping[str, object], **counts: int) -> Batch:

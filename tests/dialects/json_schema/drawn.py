@@ -124,7 +124,11 @@ def _value(draw: st.DrawFn, node: object, *, depth: int) -> object:
         return draw(st.sampled_from(allowed(whole)))
     for keyword in ("anyOf", "oneOf"):
         if keyword in whole:
-            return _value(draw, draw(st.sampled_from(whole[keyword])), depth=depth)
+            form = draw(st.sampled_from(whole[keyword]))
+            value = _value(draw, form, depth=depth)
+            # Else it might fit another form by chance, as what that does not name.
+            assume(_fits(value, form))
+            return value
     kinds = types_of(whole)
     return _of_kind(draw, draw(st.sampled_from(kinds)), node=whole, depth=depth) if kinds else draw(SCALARS)
 

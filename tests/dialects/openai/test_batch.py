@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialects.played import played
 from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
 from tidyllm.core.errors import BadAnswerError
 from tidyllm.core.reply import Outcome
-from tidyllm.core.wire import Call, Repeat, Request, Response, T
+from tidyllm.core.wire import Repeat, Response
 from tidyllm.dialect import BatchOrder, ResultFile, ResultItem, Site
 from tidyllm.dialects.openai.batch import Batches
 
@@ -52,15 +53,6 @@ ORDER = BatchOrder(
     requests=Path("/jobs/requests.jsonl"),
     input_file_id="file-1",
 )
-
-
-def played(call: Call[T], answer: object) -> tuple[Request, T]:
-    request = next(call)
-    assert isinstance(request, Request)
-    with pytest.raises(StopIteration) as end:
-        call.send(Response(status=200, body=json.dumps(answer).encode()))
-    result: T = end.value.value
-    return request, result
 
 
 def got(**changes: object) -> Batch:

@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.dialects.played import played
 from tidyllm.core.batch import BatchStatus, Problem
-from tidyllm.core.wire import Call, Repeat, Request, Response, T
+from tidyllm.core.wire import Repeat, Request, Response
 from tidyllm.dialect import BatchOrder, ResultFile, Site
 from tidyllm.dialects.openai.batch import Batches
 from tidyllm.dialects.openai.files import Files
@@ -23,15 +24,6 @@ ORDER = BatchOrder(
     input_file_id="file-1",
     shared={"model": "voyage-4", "truncation": False},
 )
-
-
-def played(call: Call[T], answer: object) -> tuple[Request, T]:
-    request = next(call)
-    assert isinstance(request, Request)
-    with pytest.raises(StopIteration) as end:
-        call.send(Response(status=200, body=json.dumps(answer).encode()))
-    result: T = end.value.value
-    return request, result
 
 
 def test_a_list_with_cursors_is_asked_for_with_them_alone() -> None:

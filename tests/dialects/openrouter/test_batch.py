@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialects.played import played
 from tidyllm.core.batch import Batch, BatchStatus, BatchUsage, Problem, RequestCounts
 from tidyllm.core.errors import BadAnswerError, ConflictError, SettingError
 from tidyllm.core.reply import Outcome
-from tidyllm.core.wire import MIB, Call, Repeat, Request, Response, T
+from tidyllm.core.wire import MIB, Repeat, Response
 from tidyllm.dialect import BatchOrder, ResultFile, ResultItem, Site
 from tidyllm.dialects.openrouter.batch import Batches
 
@@ -42,15 +43,6 @@ ORDER = BatchOrder(
     path="/v1/chat/completions",
     requests=Path("/jobs/requests.json"),
 )
-
-
-def played(call: Call[T], answer: object, *, status: int = 200) -> tuple[Request, T]:
-    request = next(call)
-    assert isinstance(request, Request)
-    with pytest.raises(StopIteration) as end:
-        call.send(Response(status=status, body=json.dumps(answer).encode()))
-    result: T = end.value.value
-    return request, result
 
 
 def got(**changes: object) -> Batch:
