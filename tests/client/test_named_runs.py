@@ -110,12 +110,13 @@ def test_ctrl_c_keeps_what_came_and_says_how_to_go_on() -> None:
         thread.join()
         table = stopped.value.results  # type: ignore[attr-defined]
         assert table.height == 2000
-        kept = table.filter(pl.col("llm_status") == "ok").height
-        assert kept >= 50  # Some of those that the model has answered were still on their way.
+        kept = table.filter(pl.col("llm_status") == "ok")["text"]
+        assert len(kept) >= 50  # Some of those that the model has answered were still on their way.
         assert "run the same line again" in stopped.value.__notes__[0]
-        before = model.witness.counts().received
         rated = chat(rows(2000), of(model), prompt="{text}", name="ratings")
-        assert model.witness.counts().received - before <= 2000 - kept
+        # Not by the total: requests of the first run may have reached the model after its end.
+        counts = model.witness.keys()
+        assert {counts[text].received for text in kept} == {1}
     assert said(rated) == rows(2000)["text"].to_list()
 
 
