@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from tidyllm.testing.simulated import new_loop
+from tidyllm.transport.loops import new_loop
 
 BAR_PER_S = 15_000
 CONNECTIONS = 64

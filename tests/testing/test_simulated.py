@@ -11,7 +11,7 @@ import pytest
 
 from tidyllm.core.errors import SettingError
 from tidyllm.testing import Behavior, Counts, run_simulated, serve_simulated, simulated_model
-from tidyllm.testing.simulated import new_loop
+from tidyllm.transport.loops import new_loop
 
 
 def fetch(url: str) -> bytes:

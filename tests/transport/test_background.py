@@ -17,6 +17,8 @@ from tidyllm.transport.background import BACKGROUND, EXIT_WAIT_S, Background
 
 CALL = """if True:
     import sys
+    if sys.argv[2:] == ["asyncio"]:
+        sys.modules["uvloop"] = None
     if sys.argv[2:] == ["uvloop"]:
         import asyncio, uvloop
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

@@ -12,6 +12,7 @@ from tidyllm.testing.behavior import Behavior
 from tidyllm.testing.connection import Connection
 from tidyllm.testing.model import SimulatedModel
 from tidyllm.testing.witness import Counts
+from tidyllm.transport.loops import new_loop
 
 _BACKLOG = 4096
 """Connections the system holds for us until they are accepted; a batch's worker may open thousands at once."""
@@ -103,15 +104,6 @@ def run_simulated(behavior: Behavior = _DEFAULT, *, host: str, port: int, tell_u
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(serve())
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop; uvloop's, where that is installed, because it is faster."""
-    try:
-        import uvloop  # noqa: PLC0415 - it is optional, and not made for Windows
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tidyllm.core.errors import SettingError
 from tidyllm.core.wire import Request, Response
 from tidyllm.transport.fork import refuse_fork
 from tidyllm.transport.gate import Pace
+from tidyllm.transport.loops import new_loop
 
 if TYPE_CHECKING:
     from tidyllm.transport.http import HttpClient
@@ -66,7 +67,7 @@ class Background:
         """
         running = self._started()
         sending = running.client.send(request, headers)
-        if asyncio.get_running_loop() is running.loop:
+        if threading.get_ident() == running.thread.ident:
             return await sending
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sending, running.loop))
 
@@ -131,7 +132,7 @@ class Background:
         from tidyllm.transport.http import HttpClient  # noqa: PLC0415
 
         client = HttpClient()
-        loop = asyncio.new_event_loop()
+        loop = new_loop()
         thread = threading.Thread(target=_run, args=(loop,), name="tidyllm-background", daemon=True)
         thread.start()
         atexit.register(self._close_at_exit)

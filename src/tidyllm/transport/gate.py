@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import msgspec
 
 from tidyllm.core.clock import Clock
-from tidyllm.core.rate_limit import RateLimit, read_rate_limit
+from tidyllm.core.rate_limit import RateLimit
 from tidyllm.core.wire import Lane, Response
 from tidyllm.transport.pace import NO_CEILINGS, Ceilings, LanePace
 
@@ -32,11 +32,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class _Waiting(msgspec.Struct, frozen=True, eq=False):
+    thread: int
+    """Where `loop` runs."""
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
 
     def wake(self) -> None:
-        if _running_loop() is self.loop:
+        if threading.get_ident() == self.thread:
             self._wake()
         else:
             self.loop.call_soon_threadsafe(self._wake)
@@ -83,7 +85,7 @@ class Gate:
     async def _wait(self, clock: Clock, wait_s: float) -> None:
         """Wait so long, or until it is our turn to try again."""
         loop = asyncio.get_running_loop()
-        me = _Waiting(loop, loop.create_future())
+        me = _Waiting(threading.get_ident(), loop, loop.create_future())
         with self._lock:
             self._waiting.append(me)
         try:
@@ -99,8 +101,8 @@ class Gate:
             self._pace.ended(answer, now=now, seconds=seconds, work=float(answer is not None and answer.ok))
             if answer is not None:
                 self._pace.hear(answer, now=now, wall=wall)
-                if (limit := read_rate_limit(answer.headers, now=wall)) is not None:
-                    self.seen = Seen(limit, wall)
+                if self._pace.told is not None:
+                    self.seen = Seen(self._pace.told, wall)
         self._wake_next()
 
     def correct(self, tokens: int, clock: Clock, *, body_bytes: int) -> None:
@@ -151,13 +153,6 @@ class Pace:
             if gate is None:
                 gate = self._gates[lane, key] = Gate(lane, now=clock.monotonic())
             return gate
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 async def _either(woken: asyncio.Future[None], clock: Clock, *, wait_s: float) -> None:

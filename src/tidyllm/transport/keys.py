@@ -39,8 +39,10 @@ class Keys:
         return self._given if callable(self._given) else self.sign(auth)
 
     def _found(self, auth: Auth) -> str:
-        found = (self._environment.get(name, "") for name in (auth.env, *auth.env_also))
-        return next(filter(None, found), "")
+        for name in (auth.env, *auth.env_also):
+            if found := self._environment.get(name, ""):
+                return found
+        return ""
 
 
 def _checked(given: object) -> Hidden:

@@ -6,7 +6,7 @@ import math
 import msgspec
 
 from tidyllm.core.problem import read_problem
-from tidyllm.core.rate_limit import read_rate_limit
+from tidyllm.core.rate_limit import RateLimit, read_rate_limit
 from tidyllm.core.retry_after import retry_after_s
 from tidyllm.core.wire import Response
 from tidyllm.transport.concurrency import LIMIT_MAX, Concurrency
@@ -118,6 +118,8 @@ class LanePace:
         """From when on nothing that an answer said holds any more."""
         self._outcomes = 0
         self._refused_share = 0.0
+        self.told: RateLimit | None = None
+        """What the last answer said of limits."""
         self.keep(ceilings, now=now)
 
     def keep(self, ceilings: Ceilings, *, now: float) -> None:
@@ -195,7 +197,8 @@ class LanePace:
 
         `wall` is `now` in seconds since 1970.
         """
-        if (told := read_rate_limit(answer.headers, now=wall)) is not None:
+        told = self.told = read_rate_limit(answer.headers, now=wall)
+        if told is not None:
             resets = ((told.requests_remaining, told.requests_reset_s), (told.tokens_remaining, told.tokens_reset_s))
             for announced, (remaining, reset_s) in zip(self._announced, resets, strict=True):
                 if reset_s is not None and reset_s <= PAUSE_MAX_S:
