@@ -21,13 +21,28 @@ _LOG = logging.getLogger("tidyllm")
 
 
 def _failed_rows(job: OpenJob) -> set[int]:
-    """Return the numbers of the rows that have no answer and will have none, from 1."""
+    """Return the numbers of the rows that have no answer and will have none, from 1.
+
+    Says in the log for which rows something came that cannot be read: these are not among them.
+    """
     failed: set[int] = set()
+    unread: dict[int, str] = {}
     for number, answer in answers(job):
+        unread.pop(number, None)
+        if answer.unread is not None:
+            unread[number] = answer.unread
         if answer.outcome in AGAIN:
             failed.add(number)
         else:
             failed.discard(number)
+    if unread:
+        _LOG.warning(
+            "%s: %d rows are left alone, as something came for them that cannot be read, in %s. It was paid for, and "
+            "another version may read it; to have them sent again all the same, take their lines out of that file.",
+            job.record.name,
+            len(unread),
+            ", ".join(dict.fromkeys(unread.values())),
+        )
     return failed
 
 

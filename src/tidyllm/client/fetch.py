@@ -8,7 +8,7 @@ import msgspec
 
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, file_name, job_folder, job_key
 from tidyllm.client.judging import judge_of
-from tidyllm.client.results import by_row, fates, items
+from tidyllm.client.results import Results, by_row, fates
 from tidyllm.client.targets import Target, batches_of
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
@@ -58,7 +58,8 @@ def answers(job: OpenJob) -> "Iterator[tuple[int, Answer]]":
     """
     record = job.record
     has = bytearray(record.height + 1)
-    found = map(judge_of(record, job.model), items(job))
+    results = Results(job)
+    found = results.answers(judge_of(record, job.model))
     strangers = 0
     for number, answer in by_row(record, found):
         if number is None:
@@ -72,8 +73,7 @@ def answers(job: OpenJob) -> "Iterator[tuple[int, Answer]]":
             "another's. Find the right one with list_batches, and remove the folder of this job before you send again.",
             name=record.name,
         )
-    for number, outcome, error in fates(record, has):
-        yield number, Answer(custom_id=f"{record.ids}-{number}", outcome=outcome, error=error)
+    yield from fates(record, has, unplaced=results.unplaced)
 
 
 def tabulate(folder: JobFolder, model: Model) -> "pl.DataFrame":
@@ -88,7 +88,7 @@ def tabulate(folder: JobFolder, model: Model) -> "pl.DataFrame":
     _refuse_failed(record, model)
     job = OpenJob(folder=folder, record=record, model=model)
     if record.kind is None:
-        return loose_frame(map(judge_of(record, model), items(job)), record)
+        return loose_frame(Results(job).answers(judge_of(record, model)), record)
     found = answers(job)
     if record.embeds is not None:
         return embedded_frame(folder.rows, record, answers=found, empty=model.params.dimensions or 0)

@@ -4,16 +4,20 @@ A row may be answered more than once, as when a batch was sent again: what was p
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from tidyllm.client.jobs import JobRecord, OpenJob, Remote
+from tidyllm.client.judging import Judge
 from tidyllm.client.targets import batches_of
 from tidyllm.core.batch import BatchStatus
 from tidyllm.core.errors import TidyllmError
 from tidyllm.core.jsonl import read_lines
 from tidyllm.core.reply import Answer, Outcome
-from tidyllm.dialect import BatchDialect, ResultFile, ResultItem
+from tidyllm.dialect import ResultFile, ResultItem
 
 _NO_LINE = {
     BatchStatus.CANCELLED: (Outcome.CANCELLED, "The batch was cancelled before this row was run."),
@@ -21,23 +25,71 @@ _NO_LINE = {
 }
 """What a row is told that no result speaks of, by how its batch ended."""
 _LOST = (Outcome.FAILED, "The batch has ended, and what there is of its results has no line for this row.")
+_UNPLACED = "No result is known to be this row's, and {} has some that cannot be read: its answer may be among them."
 _AWAITED = (Outcome.PENDING, "The batch has ended, but its result files are not there yet: fetch again.")
 _RUNNING = (Outcome.PENDING, "The batch has not ended.")
 _UNSENT = (Outcome.PENDING, "This row was not sent yet.")
 _GIVEN_UP = (Outcome.CANCELLED, "The job was cancelled before this row was sent.")
-_NOTHING, _FAILED, _ANSWERED = range(3)
+_NOTHING, _FAILED, _UNREAD, _ANSWERED = range(4)
 _LOG = logging.getLogger("tidyllm")
 
 
-def items(job: OpenJob) -> Iterator[ResultItem]:
-    """Yield the results of all batches as they came, the newest batch's last."""
-    batches = batches_of(job.model)
-    for remote in job.record.remotes:
-        for batch in (*remote.refused, *filter(None, (remote.batch,))):
-            for file in batches.result_files(batch):
-                path = job.folder.raw(batch.id) / file.name
-                if path.exists():
-                    yield from _items_in(path, file, batches=batches)
+class Results:
+    """The results of all batches of a job as they came."""
+
+    def __init__(self, job: OpenJob) -> None:
+        self._job = job
+        self._batches = batches_of(job.model)
+        self._id = re.compile(rb'"(%s-\d+)"' % re.escape(job.record.ids.encode()))
+        """The id of one of our requests, as it stands in JSON."""
+        self.unplaced: dict[str, str] = {}
+        """By the batch's id, the file that has results of which nobody can say whose they are; known once all is read.
+        """
+
+    def answers(self, judge: Judge) -> Iterator[Answer]:
+        """Yield what the results say, the newest batch's last; a row whose result cannot be read is invalid."""
+        for remote in self._job.record.remotes:
+            for batch in (*remote.refused, *filter(None, (remote.batch,))):
+                for file in self._batches.result_files(batch):
+                    path = self._job.folder.raw(batch.id) / file.name
+                    if path.exists():
+                        yield from self._read(path, file, batch_id=batch.id, judge=judge)
+
+    def _read(self, path: Path, file: ResultFile, *, batch_id: str, judge: Judge) -> Iterator[Answer]:
+        place = path.relative_to(self._job.folder.path).as_posix()
+        unread, first = 0, ""
+        for number, data in self._raw(path, file, batch_id=batch_id, place=place):
+            try:
+                item = self._batches.read_item(data)
+            except Exception as fault:  # noqa: BLE001 - whatever is wrong with one line must not cost the others
+                unread += 1
+                first = first or f"line {number}: {fault}"
+                whose = {*self._id.findall(data)}
+                if len(whose) != 1:
+                    self.unplaced[batch_id] = place
+                    continue
+                error = f"Line {number} of {place} came for this row, and cannot be read: {fault}"
+                item = ResultItem(custom_id=whose.pop().decode(), outcome=Outcome.INVALID, error=error)
+            answer = judge(item)
+            if answer.outcome is Outcome.INVALID and not answer.paid:
+                answer = msgspec.structs.replace(answer, unread=place)
+            yield answer
+        if unread:
+            _LOG.warning("%s: %d results cannot be read, the first of them %s", path, unread, first)
+
+    def _raw(self, path: Path, file: ResultFile, *, batch_id: str, place: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the results of a file, numbered from 1."""
+        if not file.document:
+            with path.open("rb") as lines:
+                yield from ((line.number, line.data) for line in read_lines(lines))
+            return
+        try:
+            whole = list(self._batches.items(path.read_bytes()))
+        except TidyllmError as fault:
+            self.unplaced[batch_id] = place
+            _LOG.warning("%s cannot be read: %s", path, fault)
+            return
+        yield from enumerate(whole, 1)
 
 
 def by_row(record: JobRecord, found: Iterable[Answer]) -> Iterator[tuple[int | None, Answer]]:
@@ -54,10 +106,10 @@ def by_row(record: JobRecord, found: Iterable[Answer]) -> Iterator[tuple[int | N
             strangers += 1
             yield None, one
             continue
-        rank = _ANSWERED if one.paid else _FAILED
+        rank = _ANSWERED if one.paid else _FAILED if one.unread is None else _UNREAD
         # One that failed is answered later where it was sent again.
         twice += best[number] == _ANSWERED
-        if rank > best[number] or rank == best[number] == _FAILED:
+        if rank > best[number] or rank == best[number] != _ANSWERED:
             best[number] = rank
             yield number, one
     if twice:
@@ -66,20 +118,32 @@ def by_row(record: JobRecord, found: Iterable[Answer]) -> Iterator[tuple[int | N
         _LOG.warning("%s: %d result lines answer requests that are not ours.", record.name, strangers)
 
 
-def fates(record: JobRecord, has: bytearray) -> Iterator[tuple[int, Outcome, str]]:
+def fates(record: JobRecord, has: bytearray, *, unplaced: Mapping[str, str]) -> Iterator[tuple[int, Answer]]:
     """Yield what is told to each row that asked, and that no result speaks of; `has` says by number which have one."""
     missing: dict[str, int] = {}
     # Of a row that was sent again, the newest batch tells.
     told = bytearray(has)
     for remote in reversed(record.remotes):
         outcome, error = _fate(record, remote)
+        unread = _may_be_in(remote, unplaced)
+        if unread is not None:
+            outcome, error = Outcome.INVALID, _UNPLACED.format(unread)
         for number in remote.numbers:
             if not told[number]:
                 told[number] = 1
                 missing[error] = missing.get(error, 0) + 1
-                yield number, outcome, error
+                yield (
+                    number,
+                    Answer(custom_id=f"{record.ids}-{number}", outcome=outcome, error=error, unread=unread),
+                )
     for error, count in missing.items():
         _LOG.warning("%s: no result line for %d of %d rows: %s", record.name, count, record.height, error)
+
+
+def _may_be_in(remote: Remote, unplaced: Mapping[str, str]) -> str | None:
+    """Return the file in which a batch's rows without a result may have one, though nobody can read it."""
+    is_whole = remote.batch is not None and remote.batch.status.ended and remote.downloaded
+    return unplaced.get(remote.batch.id) if remote.batch is not None and is_whole else None
 
 
 def _fate(record: JobRecord, remote: Remote) -> tuple[Outcome, str]:
@@ -102,26 +166,3 @@ def _number(custom_id: str, head: str, *, height: int) -> int | None:
         return None
     number = int(digits)
     return number if 1 <= number <= height and str(number) == digits else None
-
-
-def _items_in(path: Path, file: ResultFile, *, batches: BatchDialect) -> Iterator[ResultItem]:
-    if file.document:
-        try:
-            whole = list(enumerate(batches.items(path.read_bytes()), 1))
-        except TidyllmError as fault:
-            _LOG.warning("%s cannot be read: %s", path, fault)
-            return
-        yield from _read_each(path, iter(whole), batches=batches)
-        return
-    with path.open("rb") as lines:
-        yield from _read_each(path, ((line.number, line.data) for line in read_lines(lines)), batches=batches)
-
-
-def _read_each(path: Path, numbered: Iterator[tuple[int, bytes]], *, batches: BatchDialect) -> Iterator[ResultItem]:
-    for number, data in numbered:
-        try:
-            item = batches.read_item(data)
-        except Exception as fault:  # noqa: BLE001 - whatever is wrong with one line must not cost the others
-            _LOG.warning("%s, line %d cannot be read: %s", path, number, fault)
-            continue
-        yield item

@@ -150,6 +150,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often it was sent, likewise."""
     vector: bytes | None = None
     """What was asked for, where that is a vector: 32-bit floats in the machine's order."""
+    unread: str | None = None
+    """The file in its job's folder that holds what came, where that cannot be read."""
 
     @property
     def paid(self) -> bool:
