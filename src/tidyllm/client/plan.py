@@ -1,7 +1,7 @@
 """A job before it is sent: what it is made of, everything that can be wrong with it, and what would go out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -173,9 +173,8 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
         if folder.exists:
             record = folder.read()
             refuse_change(record, prepared.parts)
-            # What the answers' columns are called is nothing that was sent: what was said last holds.
-            if record.prefix != prepared.settings.prefix:
-                folder.write(msgspec.structs.replace(record, prefix=prepared.settings.prefix))
+            _refuse_rest(prepared, folder, record=record)
+            said_again(OpenJob(folder=folder, record=record, model=prepared.model), prepared.settings)
             if not folder.rows.exists():
                 _save_rows(prepared, folder, ids=record.ids)
             return folder
@@ -189,6 +188,36 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
         folder.write(_record(prepared, remotes, created_at=clock.now()))
     return folder
+
+
+def said_again(job: OpenJob, settings: SendSettings) -> None:
+    """Write down what may be said anew when a job is sent again: what was said last holds, for what was not sent yet.
+
+    Where less may wait than before, what was not sent is cut anew. Raises SettingError for a row that is more than may.
+    """
+    folder, most = job.folder, settings.queue_tokens
+    # What the answers' columns are called is nothing that was sent.
+    record = msgspec.structs.replace(job.record, prefix=settings.prefix)
+    if most is not None and most != record.queue_tokens:
+        with folder.usable():
+            remotes = tuple(chain.from_iterable(_cut_anew(job, remote, most=most) for remote in record.remotes))
+        record = msgspec.structs.replace(record, queue_tokens=most, remotes=remotes)
+    if record != job.record:
+        folder.write(record)
+
+
+def _cut_anew(job: OpenJob, remote: Remote, *, most: int) -> Iterator[Remote]:
+    """Yield a batch as it is, or as several where it has more tokens than may wait, and was surely not sent."""
+    if remote.batch is not None or remote.tried_at is not None or remote.tokens <= most:
+        yield remote
+        return
+    lines = requests.read(job.folder.path / remote.file, inline=remote.inline)
+    room = room_of(job.model, inline=remote.inline, queue_tokens=most)
+    framing = framing_of(job) if remote.inline else requests.lines_framing
+    numbered = zip(remote.numbers, lines, strict=True)
+    for one in requests.write(requests.cut(numbered, room, place=places(job.folder), framing=framing)):
+        anew = one.remote(inline=remote.inline, again=remote.again)
+        yield msgspec.structs.replace(anew, refused=remote.refused)
 
 
 def _save_rows(prepared: Prepared, folder: JobFolder, *, ids: str) -> None:
@@ -295,6 +324,17 @@ def _refuse_wrong(prepared: Prepared, folder: JobFolder) -> None:
         pass
     if next(iter(prepared.asked.bodies()), None) is None:
         raise SettingError(_NO_TEXT)
+
+
+def _refuse_rest(prepared: Prepared, folder: JobFolder, *, record: JobRecord) -> None:
+    """Raise SettingError where a job of which a part is yet to be sent might cost more than is said now."""
+    if prepared.settings.budget is None or record.cancelled or all(one.batch is not None for one in record.remotes):
+        return
+    with folder.usable():
+        size = sum((folder.path / one.file).stat().st_size for one in record.remotes if not one.again)
+    embeds = prepared.settings.embed is not None
+    guess = estimated(prepared.model, rows=record.requests, size=size, embeds=embeds)
+    refuse_beyond(prepared.settings.budget, guess, model=prepared.model)
 
 
 def _guess(prepared: Prepared, cuts: list[requests.Cut]) -> Estimate:

@@ -22,7 +22,7 @@ from tidyllm.client.jobs import (
     job_key,
     refuse_change,
 )
-from tidyllm.client.plan import LINES_SHOWN, PURPOSE, UNMADE_ID, Plan, places, room_of
+from tidyllm.client.plan import LINES_SHOWN, PURPOSE, UNMADE_ID, Plan, places, room_of, said_again
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_files import TableFile
@@ -191,7 +191,9 @@ def _kept(ready: Ready, *, clock: Clock) -> JobFolder:
     folder = job_folder(ready.name)
     with folder.locked():
         if folder.exists:
-            refuse_change(folder.read(), ready.parts)
+            record = folder.read()
+            refuse_change(record, ready.parts)
+            said_again(OpenJob(folder=folder, record=record, model=ready.model), ready.settings)
             return folder
         # Of an attempt that was broken off before the job was one.
         for path in folder.path.glob("requests-*.jsonl"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tidyllm.client.jobs import Job, JobFolder, OpenJob, Remote, batches_elsewhere, job_of
+from tidyllm.client.jobs import Job, JobFolder, OpenJob, Remote, batch_ids, batches_elsewhere, job_of
 from tidyllm.client.plan import PURPOSE
 from tidyllm.client.refusals import is_unseen_file, passes, put_again
 from tidyllm.client.targets import batches_of, files_of, order_of
@@ -25,6 +25,7 @@ from tidyllm.core.errors import (
     JobUnsureError,
     NotDoneError,
     ServerError,
+    SettingError,
     TidyllmError,
     TransportError,
 )
@@ -118,9 +119,20 @@ class _Sending:
 
     def all(self, adopt: str | None) -> Call[None]:
         """Send one batch after another, as many as may wait at a time."""
+        self._refuse_needless(adopt)
         for index in self._unsent():
             self._index = index
             yield from self._finish(adopt)
+
+    def _refuse_needless(self, adopt: str | None) -> None:
+        """Raise SettingError for a batch that is to be adopted where none is in doubt: another one would be paid."""
+        if adopt is None or adopt == NONE or adopt in batch_ids(self.record):
+            return
+        if not any(remote.batch is None and remote.tried_at is not None for remote in self.record.remotes):
+            raise SettingError(
+                f"adopt={adopt!r} is for a job whose batch may have been created unseen, and nothing of "
+                f"{self.record.name!r} is in doubt: leave it out, or fetch that batch by its id with provider=."
+            )
 
     def put_again(self) -> None:
         """Have those batches sent once more that were refused as a whole for what passes."""
