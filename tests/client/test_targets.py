@@ -1,10 +1,23 @@
 """Which batches a verb is about."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.client.fake_api import FakeApi
-from tidyllm import openai, send_batch
+from tidyllm import (
+    cancel_batch,
+    check_batch,
+    delete_batch,
+    fetch_batch,
+    list_batches,
+    openai,
+    retry_batch,
+    send_batch,
+    wait_batch,
+)
 from tidyllm.client.targets import find_target
+from tidyllm.core.errors import SettingError
 
 
 def test_a_job_is_found_wherever_the_program_has_moved(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +53,35 @@ def test_a_job_stays_where_it_was_sent_unless_another_address_is_meant(
     monkeypatch.setenv("OPENAI_BASE_URL", "https://env.example/v1")
     assert find_target("reviews", "openai").model.base_url == "https://eu.example/v1"
     assert len(api.batches) == 1
+
+
+@pytest.mark.parametrize("verb", [fetch_batch, check_batch, cancel_batch, wait_batch, retry_batch, delete_batch])
+@pytest.mark.parametrize("given", [12, None, b"reviews", ["reviews"], openai()], ids=repr)
+def test_what_is_no_job_is_told_from_one(api: FakeApi, verb: Callable[..., object], given: object) -> None:
+    for provider in ((), (openai(),)):
+        with pytest.raises(SettingError, match=r"what send_batch returned, its name, or .* id of a batch; not "):
+            verb(given, *provider)
+    assert api.asked == []
+
+
+def test_a_dry_run_is_no_job(api: FakeApi) -> None:
+    plan = send_batch(["a"], openai("m", api="chat_completions"), dry_run=True)
+    with pytest.raises(SettingError, match="not Plan"):
+        fetch_batch(plan)  # type: ignore[call-overload]
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("word", ["", " ", "reviews ", "batch 1", "reviews\n"])
+def test_a_word_that_is_no_name_and_no_id_asks_nobody(api: FakeApi, word: str) -> None:
+    for provider in (None, openai()):
+        with pytest.raises(SettingError, match="no job's name and no batch's id: these are not empty"):
+            fetch_batch(word, provider)
+    assert api.asked == []
+
+
+def test_what_is_no_provider_is_told_from_one(api: FakeApi) -> None:
+    with pytest.raises(SettingError, match="A provider is wanted"):
+        fetch_batch("reviews", 12)  # type: ignore[call-overload]
+    with pytest.raises(SettingError, match="A provider is wanted"):
+        list_batches(None)  # type: ignore[call-overload]
+    assert api.asked == []

@@ -37,8 +37,10 @@ def find_target(job: Job | str, provider: Model | str | None) -> Target:
     """Return the batches that are meant.
 
     Raises JobNotFoundError for a name or id that is unknown here, where no provider is given to ask; JobError for a
-    job whose batch was never created; SettingError for a provider that the job was not sent to.
+    job whose batch was never created; SettingError for what can be no job, and for a provider that the job was not
+    sent to.
     """
+    _refuse_no_job(job)
     given = None if provider is None else resolve_model(provider)
     asked = None if given is None else given.provider.name
     folder = JobFolder(job.folder) if isinstance(job, Job) else find_job(job, provider=asked)
@@ -50,6 +52,19 @@ def find_target(job: Job | str, provider: Model | str | None) -> Target:
             name=str(job),
         )
     return Target(name=str(job), model=given, folder=None, batch_ids=(str(job),))
+
+
+def _refuse_no_job(given: object) -> None:
+    """Raise SettingError for what is neither a job nor a word that can be its name or a batch's id."""
+    if isinstance(given, Job):
+        return
+    if not isinstance(given, str):
+        raise SettingError(
+            "A job is wanted: what send_batch returned, its name, or with provider= the provider's id of a batch; "
+            f"not {type(given).__name__}."
+        )
+    if not given or any(map(str.isspace, given)):
+        raise SettingError(f"{given!r} is no job's name and no batch's id: these are not empty and have no blanks.")
 
 
 def batches_of(model: Model) -> BatchDialect:
