@@ -101,7 +101,6 @@ def _requests(job: OpenJob, *, failed: set[int], inline: bool) -> Iterator[tuple
     for remote in job.record.remotes:
         if remote.again or remote.inline is not inline:
             continue
-        lines = requests.read(job.folder.path / remote.file, inline=inline)
-        for number, line in zip(remote.numbers, lines, strict=True):
+        for number, line in requests.numbered(job.folder, remote):
             if number in failed:
                 yield number, line

@@ -171,6 +171,7 @@ class JobFolder:
                 raise JobNotFoundError(f"{place} {hint}", name=self.name) from fault
         try:
             record = msgspec.json.decode(data, type=JobRecord)
+            _check(record)
         except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
             raise JobError(
                 f"{self._record} is damaged: {fault}. What was fetched is beside it, in raw/. Put the file back as it "
@@ -219,6 +220,23 @@ class JobFolder:
                     name=self.name,
                 )
             yield
+
+
+def _check(record: JobRecord) -> None:
+    """Raise a msgspec error, which says where, for what no job's record can say: somebody has changed it by hand."""
+    for part, kind in (("rows", int), ("parameters", Params)):
+        try:
+            if part in record.parts:
+                msgspec.json.decode(record.parts[part], type=kind)
+        except msgspec.MsgspecError as fault:
+            raise msgspec.ValidationError(f"parts.{part}: {fault}") from fault
+    height = record.height
+    for number, remote in enumerate(record.remotes):
+        asked = sum(last - first + 1 for first, last in remote.rows)
+        # Of a batch of elsewhere, and of ready-made requests, nobody knows the rows.
+        known = "rows" not in record.parts or all(1 <= first <= last <= height for first, last in remote.rows)
+        if not known or remote.requests > height or (remote.rows and asked != remote.requests):
+            raise msgspec.ValidationError(f"remotes[{number}]: these are no {remote.requests} of {height} rows")
 
 
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -211,10 +211,9 @@ def _cut_anew(job: OpenJob, remote: Remote, *, most: int) -> Iterator[Remote]:
     if remote.batch is not None or remote.tried_at is not None or remote.tokens <= most:
         yield remote
         return
-    lines = requests.read(job.folder.path / remote.file, inline=remote.inline)
     room = room_of(job.model, inline=remote.inline, queue_tokens=most)
     framing = framing_of(job) if remote.inline else requests.lines_framing
-    numbered = zip(remote.numbers, lines, strict=True)
+    numbered = requests.numbered(job.folder, remote)
     for one in requests.write(requests.cut(numbered, room, place=places(job.folder), framing=framing)):
         anew = one.remote(inline=remote.inline, again=remote.again)
         yield msgspec.structs.replace(anew, refused=remote.refused)

@@ -119,7 +119,7 @@ def _refused(remote: Remote) -> tuple[Batch, ...]:
 
 def _halved(remote: Remote, folder: JobFolder) -> Iterator[Remote]:
     """Yield two batches in place of one, each with half of its requests."""
-    numbered = zip(remote.numbers, requests.read(folder.path / remote.file, inline=remote.inline), strict=True)
+    numbered = requests.numbered(folder, remote)
     room = requests.Room(requests=-(-remote.requests // 2), size=2**62, who="")
     cuts = requests.cut(numbered, room, place=places(folder), framing=requests.lines_framing)
     for one in requests.write(cuts):

@@ -7,9 +7,9 @@ from typing import BinaryIO, TypeAlias
 
 import msgspec
 
-from tidyllm.client.jobs import Remote
+from tidyllm.client.jobs import JobFolder, Remote
 from tidyllm.core.disk import sync_data, sync_folder
-from tidyllm.core.errors import SettingError
+from tidyllm.core.errors import JobError, SettingError
 from tidyllm.dialect import Framing
 
 BYTES_PER_TOKEN = 4
@@ -142,7 +142,26 @@ def write(cuts: Cuts) -> list[Cut]:
     return done
 
 
-def read(path: Path, *, inline: bool) -> Iterator[bytes]:
+def numbered(folder: JobFolder, remote: Remote) -> Iterator[tuple[int, bytes]]:
+    """Yield the requests of a batch as they were sent, with the numbers of their rows.
+
+    Raises JobError where its file has fewer or more than there were.
+    """
+    path = folder.path / remote.file
+    numbers, count = remote.numbers, 0
+    for line in _lines(path, inline=remote.inline):
+        count += 1
+        if (number := next(numbers, None)) is not None:
+            yield number, line
+    if count != remote.requests:
+        raise JobError(
+            f"{path} has {count:,} requests, and the job says {remote.requests:,}: put it back as it was. Nothing was "
+            "sent again.",
+            name=folder.name,
+        )
+
+
+def _lines(path: Path, *, inline: bool) -> Iterator[bytes]:
     """Yield the requests of a file, each without its line end, in their order."""
     with path.open("rb") as file:
         if inline:
