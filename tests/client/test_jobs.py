@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tidyllm import openai
+from tidyllm.client.changed import refuse_change
 from tidyllm.client.jobs import (
     Job,
     JobFolder,
@@ -18,7 +19,6 @@ from tidyllm.client.jobs import (
     job_key,
     job_of,
     model_of,
-    refuse_change,
 )
 from tidyllm.core.batch import Batch, BatchStatus, RequestCounts
 from tidyllm.core.errors import JobChangedError, JobError, JobLockedError, JobNotFoundError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidyllm.client.calls import first_request
-from tidyllm.client.jobs import JobKind
+from tidyllm.client.jobs import JobKind, JobRecord
 from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
 from tidyllm.client.targets import batch_chat_of, batch_embed_path_of, batches_of, embed_name_of, embed_of, name_of
 from tidyllm.core.crossing import Listener, told
@@ -39,6 +39,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the rows as Parquet, each with the id of its request."""
     parts: Mapping[str, object]
     """What they are made of."""
+    differs: Callable[[Path, JobRecord], str | None]
+    """Says where the first difference is from the rows that a job has saved."""
 
 
 def rows_asked(
@@ -51,6 +53,7 @@ def rows_asked(
 ) -> Asked:
     """Return what the rows of a table ask of a model that chats. Raises SettingError for what is wrong with them."""
     # Imported here, because it loads polars.
+    from tidyllm.client.batch_frame import row_that_differs  # noqa: PLC0415
     from tidyllm.client.frame import read_table  # noqa: PLC0415
 
     chat = batch_chat_of(model)
@@ -74,13 +77,14 @@ def rows_asked(
         talks=lambda: talks.sure(whole=False),
         save=table.save,
         parts=parts,
+        differs=lambda path, record: row_that_differs(table, path, record=record),
     )
 
 
 def talks_asked(data: list[str | Conversation], model: Model, *, schema: Schema | None) -> Asked:
     """Return what a list of conversations asks. Raises SettingError for one that does not end with the user's turn."""
     # Imported here, because it loads polars.
-    from tidyllm.client.batch_frame import save_talks  # noqa: PLC0415
+    from tidyllm.client.batch_frame import save_talks, talk_that_differs  # noqa: PLC0415
 
     chat = batch_chat_of(model)
     talks = [_opened(one, number) for number, one in enumerate(data, 1)]
@@ -93,12 +97,14 @@ def talks_asked(data: list[str | Conversation], model: Model, *, schema: Schema 
         bodies=lambda: _chat_bodies(talks, model, schema=schema),
         save=lambda path, ids: save_talks(path, talks, ids=ids),
         parts={"asked": digest_of(seen)},
+        differs=lambda path, _: talk_that_differs(talks, path),
     )
 
 
 def texts_asked(data: "list[str] | IntoDataFrame", model: Model, *, column: str, prefix: str) -> Asked:
     """Return what the texts of a column ask of a model that makes vectors; a row without a text asks nothing."""
     # Imported here, because it loads polars.
+    from tidyllm.client.batch_frame import row_that_differs  # noqa: PLC0415
     from tidyllm.client.frame import read_table  # noqa: PLC0415
     from tidyllm.client.vector_frame import NEW_COLUMNS  # noqa: PLC0415
 
@@ -113,6 +119,7 @@ def texts_asked(data: "list[str] | IntoDataFrame", model: Model, *, column: str,
         bodies=lambda: _embed_bodies(texts, model),
         save=table.save,
         parts={"embeds": column, "columns": table.columns, "data": table.digest()},
+        differs=lambda path, record: row_that_differs(table, path, record=record),
     )
 
 

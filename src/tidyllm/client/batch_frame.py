@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+import narwhals as nw
 import polars as pl
 
 from tidyllm.client.collect import Collected
 from tidyllm.client.columns import Columns
-from tidyllm.client.frame import ROW_ID, join_columns
-from tidyllm.client.jobs import JobRecord
+from tidyllm.client.frame import ROW_ID, Table, cell_bytes, join_columns
+from tidyllm.client.jobs import JobRecord, canonical
 from tidyllm.client.rows import TableKind
 from tidyllm.client.vector_frame import VECTORS
-from tidyllm.core.errors import JobError
+from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
 
@@ -25,6 +26,7 @@ _FLOAT_BYTES = 4
 _CONVERSATION = "conversation"
 """The column of the conversations of a list, as JSON."""
 _ID = "custom_id"
+_SHOWN_CHARACTERS = 40
 
 Numbered = Iterable[tuple[int, Answer]]
 """Answers with the numbers of their rows, from 1; of two for one row the later counts."""
@@ -60,6 +62,41 @@ def read_talks(path: Path) -> list[Conversation]:
     numbers = [int(row_id.rpartition("-")[2]) for row_id in rows[ROW_ID]]
     talks = dict(zip(numbers, rows[_CONVERSATION], strict=True))
     return [msgspec.json.decode(talks[number], type=Conversation) for number in sorted(talks)]
+
+
+def row_that_differs(table: Table, rows: Path, *, record: JobRecord) -> str | None:
+    """Say which row of a table is the first to differ from those of a job; null where that cannot be known.
+
+    Only the columns that both have are looked at.
+    """
+    try:
+        kept = Table(nw.read_parquet(rows, backend=_kind(record)).drop(ROW_ID))
+        if canonical(kept.digest()) != record.parts.get("data"):
+            return None
+    except (OSError, ValueError, pl.exceptions.PolarsError, nw.exceptions.NarwhalsError, SettingError):
+        # They are gone or damaged, or somebody has changed them: that is told when they are needed.
+        return None
+    shared = [name for name in table.columns if name in kept.columns]
+    for number, (was, now) in enumerate(zip(kept.rows(), table.rows(), strict=False), 1):
+        for name in shared:
+            if cell_bytes(was[name]) != cell_bytes(now[name]):
+                told = f"its {name!r} was {_short(was[name])}, now {_short(now[name])}"
+                return f"the first that differs is row {number:,}: {told}"
+    if kept.height == table.height:
+        return "what both have is the same"
+    return f"the first {min(kept.height, table.height):,} are the same"
+
+
+def talk_that_differs(talks: Sequence[Conversation], rows: Path) -> str | None:
+    """Say which conversation is the first to differ from those of a job; null where that cannot be known."""
+    try:
+        kept = read_talks(rows)
+    except JobError:
+        # That is told when they are needed.
+        return None
+    pairs = enumerate(zip(kept, talks, strict=False), 1)
+    first = next((number for number, (was, now) in pairs if was != now), None)
+    return None if first is None else f"the first that differs is conversation {first:,}"
 
 
 def answer_columns(record: JobRecord, answers: Numbered) -> pl.DataFrame:
@@ -141,6 +178,11 @@ class _Vectors:
                 pl.Series("llm_error", self._error, pl.String),
             ]
         )
+
+
+def _short(value: object) -> str:
+    told = repr(value)
+    return told if len(told) <= _SHOWN_CHARACTERS else f"{told[:_SHOWN_CHARACTERS]}…"
 
 
 def _kind(record: JobRecord) -> TableKind:

@@ -261,6 +261,11 @@ def _canonical(values: tuple[object, ...]) -> bytes:
         raise SettingError(f"A cell holds what cannot be written down: {fault}.") from fault
 
 
+def cell_bytes(value: object) -> bytes:
+    """Return what the digest of a table takes of a cell: other bytes for what is not the same."""
+    return _canonical((value, _unlike_json(value)))
+
+
 def _unlike_json(value: object) -> str | None:
     """Return what JSON would not tell of a cell: which infinity it is, or that a text was a moment."""
     if isinstance(value, float):

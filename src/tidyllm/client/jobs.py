@@ -23,7 +23,7 @@ from tidyllm.client.disk import exclusive, write_durably
 from tidyllm.client.rows import TableKind
 from tidyllm.core.batch import Batch
 from tidyllm.core.disk import sync_folder
-from tidyllm.core.errors import JobChangedError, JobError, JobLockedError, JobNotFoundError, SettingError
+from tidyllm.core.errors import JobError, JobLockedError, JobNotFoundError, SettingError
 from tidyllm.core.params import Params
 from tidyllm.core.schema import Schema
 from tidyllm.provider import Model, Provider, find_provider
@@ -33,7 +33,6 @@ FORMAT = 1
 _HOME = ".tidyllm"
 _HOME_ENV = "TIDYLLM_HOME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_SHOWN_CHARACTERS = 60
 _LOG = logging.getLogger("tidyllm")
 
 
@@ -332,30 +331,6 @@ def api_of(record: JobRecord, provider: Provider) -> str | None:
         return record.api
     path = record.parts.get("path")
     return next((chat.api for chat in provider.batch_chats if canonical(chat.path) == path), None)
-
-
-def refuse_change(old: JobRecord, parts: Mapping[str, str]) -> None:
-    """Raise JobChangedError, saying in which parts, unless the content of a job is the same as before."""
-    if old.key == job_key(parts):
-        return
-    names = dict.fromkeys((*old.parts, *parts))
-    differences = {
-        name: f"was {_shown(old.parts.get(name))}, now {_shown(parts.get(name))}"
-        for name in names
-        if old.parts.get(name) != parts.get(name)
-    }
-    listed = "\n".join(f"  {name}: {difference}" for name, difference in differences.items())
-    raise JobChangedError(
-        f"The job {old.name!r} exists with other content:\n{listed}\nGive this one another name.",
-        name=old.name,
-        differences=differences,
-    )
-
-
-def _shown(part: str | None) -> str:
-    if part is None:
-        return "absent"
-    return part if len(part) <= _SHOWN_CHARACTERS else f"{part[:_SHOWN_CHARACTERS]}…"
 
 
 def file_name(batch_id: str) -> str:

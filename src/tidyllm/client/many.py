@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tidyllm.client.changed import refuse_change
 from tidyllm.client.collecting import seldom_collecting
 from tidyllm.client.disk import replacing
-from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key, refuse_change
+from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key
 from tidyllm.client.progress import run_bar
 from tidyllm.client.rows import Prompt, row_ids
 from tidyllm.client.run import Question, Run, Told
@@ -224,7 +225,8 @@ def in_one_line(told: Told) -> str:
 def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:
     """Write down what a named run is about, before anything of it is sent."""
     if folder.exists:
-        refuse_change(folder.read(), asking.parts)
+        record = folder.read()
+        refuse_change(record, asking.parts, where=lambda: _difference(folder, asking, record=record))
         return
     if (folder.path / _ANSWERS).exists():
         # To whose questions they are, nobody can tell any more.
@@ -247,3 +249,11 @@ def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:
         remotes=(),
     )
     folder.write(record)
+
+
+def _difference(folder: JobFolder, asking: Asking, *, record: JobRecord) -> str | None:
+    """Say where the first difference is from the rows that a job has saved, if that is known."""
+    # Imported here, because it loads polars.
+    from tidyllm.client.batch_frame import row_that_differs  # noqa: PLC0415
+
+    return None if asking.table is None else row_that_differs(asking.table, folder.rows, record=record)

@@ -11,9 +11,10 @@ import msgspec
 from tidyllm.client import asked_rows, requests
 from tidyllm.client.asked_rows import Asked, rows_asked, talks_asked, texts_asked
 from tidyllm.client.calls import first_request, shown
+from tidyllm.client.changed import refuse_change
 from tidyllm.client.disk import replacing
 from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
-from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key, refuse_change
+from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key
 from tidyllm.client.rows import Prompt
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_talks import Asks
@@ -134,7 +135,7 @@ def plan(prepared: Prepared) -> Plan:
     guess = _guess(prepared, cuts)
     if folder.exists:
         record = folder.read()
-        refuse_change(record, prepared.parts)
+        _refuse_change(prepared, folder, record=record)
     else:
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
         first = msgspec.structs.replace(remotes[0], token=_TOKEN_UNMADE)
@@ -172,7 +173,7 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
     with folder.locked():
         if folder.exists:
             record = folder.read()
-            refuse_change(record, prepared.parts)
+            _refuse_change(prepared, folder, record=record)
             _refuse_rest(prepared, folder, record=record)
             said_again(OpenJob(folder=folder, record=record, model=prepared.model), prepared.settings)
             if not folder.rows.exists():
@@ -188,6 +189,10 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
         folder.write(_record(prepared, remotes, created_at=clock.now()))
     return folder
+
+
+def _refuse_change(prepared: Prepared, folder: JobFolder, *, record: JobRecord) -> None:
+    refuse_change(record, prepared.parts, where=lambda: prepared.asked.differs(folder.rows, record))
 
 
 def said_again(job: OpenJob, settings: SendSettings) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from tidyllm.client import requests
 from tidyllm.client.calls import first_request, shown, transport_for
+from tidyllm.client.changed import refuse_change
 from tidyllm.client.estimate import Estimate, estimated
 from tidyllm.client.jobs import (
     Job,
@@ -20,7 +21,6 @@ from tidyllm.client.jobs import (
     canonical,
     job_folder,
     job_key,
-    refuse_change,
 )
 from tidyllm.client.plan import LINES_SHOWN, PURPOSE, UNMADE_ID, Plan, places, room_of, said_again
 from tidyllm.client.send import send
