@@ -24,7 +24,7 @@ def model_from(
     for param in params:
         name, equals, value = param.partition("=")
         if not equals:
-            raise SettingError(f"--param is name=value, as in --param temperature=0, not {param!r}.")
+            raise SettingError(f"--param is a name and a value, as in --param temperature=0, not {param!r}.")
         if name in told or name in options:
             raise SettingError(f"{name} is given twice.")
         told[name] = _value(value)

@@ -1,0 +1,26 @@
+"""Messages of the Python face in the words of the command line: `partial=True` is `--partial` here."""
+
+import re
+from collections.abc import Collection
+
+_SPOKEN = re.compile(
+    # A verb, perhaps with the job that it is to be about.
+    r"\b(?P<verb>send|list|check|wait|fetch|cancel|retry|delete)_batch(?:es)?\b(?:\('(?P<job>[^']*)'\))?"
+    # A value of ours as Python shows it: its options are none of the command's.
+    r"|\b\w+\([^()]*\)"
+    r"|(?<![^\s(])(?P<option>[a-z_]+)=(?:True\b|(?=[\s.,:;)]|$)|(?P<valued>(?=\S)))"
+)
+
+
+def in_commands(message: str, *, options: Collection[str]) -> str:
+    """Return a message with the verbs and the options that it names called as the command line calls them."""
+
+    def told(found: re.Match[str]) -> str:
+        if found["verb"]:
+            return " ".join(filter(None, ("tidyllm batch", found["verb"], found["job"])))
+        option = f"--{(found['option'] or '').replace('_', '-')}"
+        if option not in options:
+            return found[0]
+        return option if found["valued"] is None else f"{option} "
+
+    return _SPOKEN.sub(told, message)
