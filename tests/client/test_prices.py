@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from genai_prices import Usage, calc_price
 
 from tidyllm import LLMMessage
-from tidyllm.client.prices import priced
+from tidyllm.client.prices import priced, prices_of
 from tidyllm.core.message import AssistantTurn
 from tidyllm.core.reply import Reply
+from tidyllm.provider import find_provider
 
 
 def asked(provider: str | None = "openai", model: str | None = "gpt-4o-2024-11-20", **counts: int | None) -> Reply:
@@ -65,6 +68,53 @@ def test_what_the_provider_told_stays() -> None:
 def test_without_a_certain_price_there_is_none_and_never_nought(reply: Reply) -> None:
     assert priced(reply) is reply
     assert reply.cost is None
+
+
+def listed(reply: Reply, *, seller: str, at: datetime) -> float:
+    """Return the cost as the library itself has it."""
+    usage = Usage(input_tokens=reply.tokens_in, cache_read_tokens=reply.tokens_cached, output_tokens=reply.tokens_out)
+    found = calc_price(usage, str(reply.model), provider_id=seller, genai_request_timestamp=at)
+    return float(found.total_price)
+
+
+@pytest.mark.parametrize("tokens_in", [1, 127_999, 128_000, 128_001, 200_000, 200_001, 272_000, 272_001, 1_000_000])
+@pytest.mark.parametrize("cached", [None, 0, 1, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("gemini", "gemini-2.5-pro"),
+        ("claude", "claude-sonnet-4-5"),
+        ("openai", "gpt-4o"),
+        ("openrouter", "openai/gpt-4o"),
+    ],
+)
+def test_what_is_kept_of_the_prices_gives_what_the_library_does(
+    provider: str, model: str, tokens_in: int, cached: float | None
+) -> None:
+    tokens_cached = int(cached * tokens_in) if isinstance(cached, float) else cached
+    reply = asked(provider, model, tokens_in=tokens_in, tokens_cached=tokens_cached, tokens_out=77)
+    seller = str(find_provider(provider).price_list)
+    assert priced(reply).cost == listed(reply, seller=seller, at=datetime.now(UTC))
+
+
+def test_prices_that_change_with_the_time_are_those_of_each_minute() -> None:
+    told = set()
+    for hour in range(24):
+        for minute in (29, 30, 31):
+            at = datetime(2025, 7, 1, hour, minute, tzinfo=UTC)
+            prices = prices_of("deepseek", "deepseek-chat", minute=int(at.timestamp()) // 60)
+            assert prices is not None
+            reply = asked("deepseek", "deepseek-chat", tokens_cached=10)
+            cost = float(prices.cost(tokens_in=1000, tokens_cached=10, tokens_out=100))
+            assert cost == listed(reply, seller="deepseek", at=at)
+            told.add(cost)
+    assert len(told) > 1
+
+
+def test_no_more_prices_are_kept_than_a_bound() -> None:
+    for number in range(1_100):
+        prices_of("openai", f"gpt-unheard-of-{number}", minute=0)
+    assert prices_of.cache_info().currsize <= 1_024
 
 
 def test_metadata_tells_what_answers_cost() -> None:
