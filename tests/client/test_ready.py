@@ -1,13 +1,15 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from tests.client.fake_api import FakeApi
+from tests.client.fake_api import FakeApi, Json, success_line
+from tidyllm import Job, fetch_batch, retry_batch
 from tidyllm.client.ready import is_ready, plan_ready, prepare_ready, send_ready
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_files import TableFile
-from tidyllm.core.errors import JobChangedError, SettingError
+from tidyllm.core.errors import JobChangedError, JobError, SettingError
 from tidyllm.provider import find_provider
 
 CHAT = "/v1/chat/completions"
@@ -92,3 +94,59 @@ def test_vectors_are_asked_for_as_well(api: FakeApi) -> None:
     job = send_ready(prepare_ready(file, find_provider("openai")(), settings=SendSettings()))
     assert "create" in api.asked
     assert len(job.batch_ids) == 1
+
+
+def failed(custom_id: str, message: str = "Sorry.") -> Json:
+    error = {"code": "server_error", "message": message}
+    return {"id": "b", "custom_id": custom_id, "response": None, "error": error}
+
+
+def sent() -> Job:
+    """Send four ready-made requests; blank lines count where lines are numbered, and ids may look like ours."""
+    file = lines(line("a"), "", "", line("row-1"), line("row-7").replace(": ", " :  "), line("z"))
+    return send_ready(prepare_ready(file, find_provider("openai")(), settings=SendSettings(name="ready")))
+
+
+def test_those_that_failed_are_sent_again_as_they_are(api: FakeApi) -> None:
+    job = sent()
+    _, second, *_ = api.lines()
+    api.complete(output=[success_line(second)], error=[failed("a"), failed("row-7")])
+    api.end(status="expired")
+    retry_batch("ready")
+    assert [one["custom_id"] for one in api.lines()] == ["a", "row-7", "z"]
+    assert set((job.folder / "requests-2.jsonl").read_text().splitlines()) == {
+        line("a"),
+        line("row-7").replace(": ", " :  "),
+        line("z"),
+    }
+    first, *rest = api.lines()
+    api.complete(output=[success_line(one) for one in rest], error=[failed("a", "Again.")])
+    table = fetch_batch("ready")
+    assert dict(zip(table["custom_id"], table["llm_status"], strict=True)) == {
+        "row-1": "ok",
+        "a": "failed",
+        "row-7": "ok",
+        "z": "ok",
+    }
+    assert table.filter(pl.col("custom_id") == "a")["llm_error"].to_list() == ["Again."]
+    retry_batch("ready")
+    assert api.lines() == [first]
+    api.complete()
+    assert set(fetch_batch("ready")["llm_status"]) == {"ok"}
+    assert retry_batch("ready").batch_ids == tuple(api.batches)
+    assert len(api.batches) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"{}\n" * 4, "is damaged"), (b"{}\n", "is damaged"), (b"", "has 0 requests")]
+)
+def test_what_is_left_of_their_file_is_told_and_nothing_is_sent_again(api: FakeApi, content: bytes, said: str) -> None:
+    job = sent()
+    api.complete(error=[failed("a")])
+    (job.folder / "requests-1.jsonl").write_bytes(content)
+    with pytest.raises(JobError, match=rf"requests-1\.jsonl {said}.*ut it back as it was"):
+        retry_batch("ready")
+    (job.folder / "requests-1.jsonl").unlink()
+    with pytest.raises(JobError, match=r"requests-1\.jsonl"):
+        retry_batch("ready")
+    assert len(api.batches) == 1

@@ -273,10 +273,10 @@ def _had(target: Target, *, clock: Clock) -> Call[tuple[JobFolder, bool]]:
 
     Says as well whether it is that. Raises JobError where nobody here knows what it asked.
     """
-    if target.folder is None or target.folder.read().kind is None:
+    record = None if target.folder is None else target.folder.read()
+    if target.folder is None or record is None or (record.kind is None and not record.ready_made):
         raise JobError(
-            f"{target.name} was not sent from here as a table, so that its rows are unknown: send what failed "
-            "as a new job.",
+            f"{target.name} was not sent from here, so that its rows are unknown: send what failed as a new job.",
             name=target.name,
         )
     try:

@@ -16,6 +16,7 @@ from tidyllm.client.collect import Collected
 from tidyllm.client.columns import Columns
 from tidyllm.client.frame import ROW_ID, Table, cell_bytes, join_columns
 from tidyllm.client.jobs import JobRecord, canonical
+from tidyllm.client.results import counts_more, rank_of
 from tidyllm.client.rows import TableKind
 from tidyllm.client.vector_frame import VECTORS
 from tidyllm.core.errors import JobError, SettingError
@@ -125,11 +126,13 @@ def embedded_frame(rows: Path, record: JobRecord, *, answers: Numbered, empty: i
 
 
 def loose_frame(answers: Iterable[Answer], record: JobRecord) -> pl.DataFrame:
-    """Return answers as a table of their own, where the rows that asked are unknown; a paid one before another."""
+    """Return answers as a table of their own, where the rows that asked are unknown; a paid one before another,
+    else the newest.
+    """
     best: dict[str, Answer] = {}
     for answer in answers:
         known = best.get(answer.custom_id)
-        if known is None or (answer.paid and not known.paid):
+        if known is None or counts_more(answer, rank_of(known)):
             best[answer.custom_id] = answer
     ids = pl.Series(_ID, list(best), dtype=pl.String)
     if record.embeds is not None:

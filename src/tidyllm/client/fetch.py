@@ -8,7 +8,7 @@ import msgspec
 
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, file_name, job_folder, job_key
 from tidyllm.client.judging import judge_of
-from tidyllm.client.results import Results, by_row, fates
+from tidyllm.client.results import Results, by_row, fates, numbering
 from tidyllm.client.targets import Target, batches_of
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
@@ -57,11 +57,12 @@ def answers(job: OpenJob) -> "Iterator[tuple[int, Answer]]":
     Raises JobError where the results are another job's.
     """
     record = job.record
-    has = bytearray(record.height + 1)
+    rows = numbering(job)
+    has = bytearray(rows.highest + 1)
     results = Results(job)
     found = results.answers(judge_of(record, job.model))
     strangers = 0
-    for number, answer in by_row(record, found):
+    for number, answer in by_row(record.name, found, numbering=rows):
         if number is None:
             strangers += 1
             continue

@@ -115,6 +115,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.parts["rows"], type=int) if "rows" in self.parts else self.requests
 
     @property
+    def ready_made(self) -> bool:
+        """Whether its requests came ready-made: each has an id of the user's, and its rows are unknown."""
+        return "requests" in self.parts
+
+    @property
     def requests(self) -> int:
         """Return how many different rows ask something."""
         return sum(remote.requests for remote in self.remotes if not remote.again)

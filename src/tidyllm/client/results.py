@@ -5,16 +5,17 @@ A row may be answered more than once, as when a batch was sent again: what was p
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from tidyllm.client import requests
 from tidyllm.client.jobs import JobRecord, OpenJob, Remote
 from tidyllm.client.judging import Judge
 from tidyllm.client.targets import batches_of
 from tidyllm.core.batch import BatchStatus
-from tidyllm.core.errors import TidyllmError
+from tidyllm.core.errors import JobError, TidyllmError
 from tidyllm.core.jsonl import read_lines
 from tidyllm.core.reply import Answer, Outcome
 from tidyllm.dialect import ResultFile, ResultItem
@@ -32,6 +33,21 @@ _UNSENT = (Outcome.PENDING, "This row was not sent yet.")
 _GIVEN_UP = (Outcome.CANCELLED, "The job was cancelled before this row was sent.")
 _NOTHING, _FAILED, _UNREAD, _ANSWERED = range(4)
 _LOG = logging.getLogger("tidyllm")
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """As much of a request as says what it is called."""
+
+    custom_id: str
+
+
+class Numbering(msgspec.Struct, frozen=True):
+    """The rows of a job by the ids of their requests."""
+
+    highest: int
+    """Number of the last one."""
+    number_of: Callable[[str], int | None]
+    """Gives the number, from 1, of the row that an id means; null where it means none of the job's."""
 
 
 class Results:
@@ -92,30 +108,59 @@ class Results:
         yield from enumerate(whole, 1)
 
 
-def by_row(record: JobRecord, found: Iterable[Answer]) -> Iterator[tuple[int | None, Answer]]:
-    """Yield what each row has, by its number from 1, some of them more than once: then the last one counts.
+def numbering(job: OpenJob) -> Numbering:
+    """Return what tells, of the id of a request, which row asked it.
+
+    Raises JobError where that stands in a file that cannot be read.
+    """
+    record = job.record
+    if not record.ready_made:
+        head, height = f"{record.ids}-", record.height
+        return Numbering(height, lambda custom_id: _number(custom_id, head, height=height))
+    numbers: dict[str, int] = {}
+    with job.folder.usable():
+        for remote in record.remotes:
+            if remote.again:
+                continue
+            for number, line in requests.numbered(job.folder, remote):
+                numbers[_custom_id(line, job.folder.path / remote.file, name=record.name)] = number
+    return Numbering(max(numbers.values(), default=0), numbers.get)
+
+
+def by_row(name: str, found: Iterable[Answer], *, numbering: Numbering) -> Iterator[tuple[int | None, Answer]]:
+    """Yield what each row of a job has, by its number from 1, some of them more than once: then the last one counts.
 
     What answers none of the job's requests has no number. Says in the log what answers twice, and what nobody.
     """
-    height, head = record.height, f"{record.ids}-"
-    best = bytearray(height + 1)
+    best = bytearray(numbering.highest + 1)
     twice = strangers = 0
     for one in found:
-        number = _number(one.custom_id, head, height=height)
+        number = numbering.number_of(one.custom_id)
         if number is None:
             strangers += 1
             yield None, one
             continue
-        rank = _ANSWERED if one.paid else _FAILED if one.unread is None else _UNREAD
         # One that failed is answered later where it was sent again.
         twice += best[number] == _ANSWERED
-        if rank > best[number] or rank == best[number] != _ANSWERED:
-            best[number] = rank
+        if counts_more(one, best[number]):
+            best[number] = rank_of(one)
             yield number, one
     if twice:
-        _LOG.warning("%s: %d result lines answer a request that another line answers too.", record.name, twice)
+        _LOG.warning("%s: %d result lines answer a request that another line answers too.", name, twice)
     if strangers:
-        _LOG.warning("%s: %d result lines answer requests that are not ours.", record.name, strangers)
+        _LOG.warning("%s: %d result lines answer requests that are not ours.", name, strangers)
+
+
+def rank_of(answer: Answer) -> int:
+    """Return how much an answer counts among those to one row."""
+    if answer.paid:
+        return _ANSWERED
+    return _FAILED if answer.unread is None else _UNREAD
+
+
+def counts_more(answer: Answer, rank: int) -> bool:
+    """Whether an answer takes the place of an earlier one of that rank: the first that was paid stays."""
+    return rank_of(answer) > rank or rank_of(answer) == rank != _ANSWERED
 
 
 def fates(record: JobRecord, has: bytearray, *, unplaced: Mapping[str, str]) -> Iterator[tuple[int, Answer]]:
@@ -157,6 +202,13 @@ def _fate(record: JobRecord, remote: Remote) -> tuple[Outcome, str]:
     if not remote.downloaded:
         return _AWAITED
     return _NO_LINE.get(remote.batch.status, _LOST)
+
+
+def _custom_id(line: bytes, path: Path, *, name: str) -> str:
+    try:
+        return msgspec.json.decode(line, type=_Named).custom_id
+    except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+        raise JobError(f"{path} is damaged: {fault}. Put it back as it was.", name=name) from fault
 
 
 def _number(custom_id: str, head: str, *, height: int) -> int | None:
