@@ -95,6 +95,24 @@ def test_of_several_forms_the_one_that_names_all_the_fields_is_meant() -> None:
     assert schema.read('{"value": {"b": 1, "d": null}}') == {"b": 1, "d": None}
 
 
+def test_a_null_is_read_as_one_before_it_stands_for_a_field_left_out() -> None:
+    number, null = ({"type": "object", "properties": {"a": {"type": kind}}} for kind in ("integer", "null"))
+    schema = Schema(name="x", definition={"oneOf": [number, null]})
+    assert schema.read('{"value": {"a": null}}') == {"a": None}
+    assert Schema(name="x", definition=number).read('{"a": null}') == {}
+
+
+def test_a_null_for_a_field_of_another_form_is_left_out() -> None:
+    def of(**named: object) -> dict[str, object]:
+        return {"type": "object", "properties": named, "additionalProperties": False}
+
+    pair = Schema(name="x", definition={"type": "array", "prefixItems": [of(a={"type": "integer"}), of()]})
+    # Told as a list of either, both of whose fields must be answered.
+    assert pair.read('{"value": [{"a": 1}, {"a": null}]}') == [{"a": 1}, {}]
+    with pytest.raises(InvalidAnswerError, match=r"\[1\].a: there is no such field"):
+        pair.read('{"value": [{"a": 1}, {"a": 1}]}')
+
+
 def test_a_class_makes_instances_and_has_a_say() -> None:
     def make(value: object) -> object:
         stars = cast("dict[str, int]", value)["stars"]

@@ -10,6 +10,7 @@ DEFS: dict[str, Node] = {
     "tree": {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}},
 }
 FITTER = Fitter(defs=DEFS, fills=True)
+WITH_NULLS = Fitter(defs=DEFS, fills=True, nulls=True)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +121,34 @@ OPTIONAL = {
 }
 
 
-def test_a_null_for_a_field_that_may_be_left_out_stands_for_its_absence() -> None:
+def test_a_null_for_a_field_that_may_be_left_out_stands_for_its_absence_where_it_may() -> None:
     said = {"nick": None, "age": None, "tags": None, "name": "a"}
-    assert FITTER.fit(said, OPTIONAL) == {"name": "a", "age": 3, "tags": [], "nick": None}
-    assert Fitter(defs={}, fills=False).fit(said, OPTIONAL) == {"name": "a", "nick": None}
+    assert WITH_NULLS.fit(said, OPTIONAL) == {"name": "a", "age": 3, "tags": [], "nick": None}
+    assert Fitter(defs={}, fills=False, nulls=True).fit(said, OPTIONAL) == {"name": "a", "nick": None}
     with pytest.raises(Misfit, match="name: null is null, and must be a text"):
-        FITTER.fit({"name": None}, OPTIONAL)
+        WITH_NULLS.fit({"name": None}, OPTIONAL)
+    with pytest.raises(Misfit, match="age: null is null, and must be a whole number"):
+        FITTER.fit(said, OPTIONAL)
+
+
+def test_so_does_one_where_there_is_no_such_field() -> None:
+    closed: Node = {"properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+    assert WITH_NULLS.fit({"a": 1, "b": None}, closed) == {"a": 1}
+    assert WITH_NULLS.fit({"b": None}, {}) == {"b": None}
+    for node in (
+        {**closed, "required": ["b"]},
+        {**closed, "patternProperties": {"^b": {"type": "string"}}},
+        {"additionalProperties": {"type": "string"}},
+    ):
+        with pytest.raises(Misfit, match="^b: "):
+            WITH_NULLS.fit({"b": None}, node)
+
+
+def test_a_null_that_stands_for_absence_does_not_count_as_a_field() -> None:
+    node: Node = {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "maxProperties": 1}
+    assert WITH_NULLS.fit({"a": 1, "b": None}, node) == {"a": 1}
+    with pytest.raises(Misfit, match="it has 0 fields, and must have at least 1"):
+        WITH_NULLS.fit({"a": None, "b": None}, {**node, "minProperties": 1})
 
 
 def test_fields_come_in_the_order_of_the_schema_with_others_behind() -> None:
@@ -148,4 +171,4 @@ def test_the_defaults_of_schemas_that_hold_together_are_all_filled_in() -> None:
     }
     other = {"properties": {"b": {"default": 2}, "l": {"items": {"properties": {"y": {"default": 2}}}}}}
     value: object = {"gone": None, "l": [{}]}
-    assert FITTER.fit(value, {"allOf": [one, other]}) == {"a": 1, "b": 2, "l": [{"x": 1, "y": 2}]}
+    assert WITH_NULLS.fit(value, {"allOf": [one, other]}) == {"a": 1, "b": 2, "l": [{"x": 1, "y": 2}]}

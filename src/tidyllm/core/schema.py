@@ -16,6 +16,11 @@ from tidyllm.core.schema_nodes import Node, flat, types_of
 WRAPPED = "value"
 """The one field of the object that an answer is put into which is no object itself."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WAYS = ((True, False), (True, True), (False, False), (False, True))
+"""How an answer is read, until it fits: with the fields that are named alone, and with nulls for those left out.
+
+As it is asked for comes first, so that of several forms the right one is found; models may say more than that.
+"""
 _FENCED = re.compile(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
@@ -116,17 +121,14 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return value[WRAPPED] if self.wrapped and isinstance(value, dict) and [*value] == [WRAPPED] else value
 
     def _fitted(self, value: object, text: str, *, fills: bool) -> object:
-        try:
-            # As it is asked for first, so that of several forms the right one is found; models may say more than that.
-            return Fitter(defs=self.defs, fills=fills, closed=True).fit(value, self._own)
-        except (Misfit, RecursionError):
-            pass
-        try:
-            return Fitter(defs=self.defs, fills=fills).fit(value, self._own)
-        except Misfit as fault:
-            raise _invalid(str(fault), text) from fault
-        except RecursionError as fault:
-            raise _invalid("it is nested too deep", text) from fault
+        faults: list[Misfit | RecursionError] = []
+        for closed, nulls in _WAYS:
+            try:
+                return Fitter(defs=self.defs, fills=fills, closed=closed, nulls=nulls).fit(value, self._own)
+            except (Misfit, RecursionError) as fault:
+                faults.append(fault)
+        what = "it is nested too deep" if isinstance(faults[-1], RecursionError) else str(faults[-1])
+        raise _invalid(what, text) from faults[-1]
 
     def _instance(self, value: object, text: str) -> object:
         """Return the class's instance. What is missing is left to the class, whose defaults may be no JSON."""

@@ -11,7 +11,6 @@ import msgspec
 from tidyllm.core.schema_nodes import Node, allowed, key, target_name, type_name
 
 _SHOWN_CHARACTERS = 80
-_NOTHING = object()
 
 
 class Misfit(ValueError):  # noqa: N818 - it is no error of ours, but what is wrong with a value
@@ -38,13 +37,12 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
     """Whether fields that are missing get the schema's defaults."""
     closed: bool = False
     """Whether an object has no fields but those that are named, unless the schema says that it may."""
+    nulls: bool = False
+    """Whether a null for a field that may be left out, and that cannot be null, stands for its absence: some APIs
+    demand that a model names every field."""
 
     def fit(self, value: object, node: object) -> object:
-        """Return the value as the schema has it. Raises Misfit for one that does not fit.
-
-        A null for a field that may be left out, and that cannot be null, stands for its absence: some APIs demand
-        that a model names every field.
-        """
+        """Return the value as the schema has it. Raises Misfit for one that does not fit."""
         if isinstance(node, bool):
             if not node:
                 raise Misfit("nothing may stand here")
@@ -114,13 +112,16 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def _object(self, value: dict[str, object], node: Node) -> dict[str, object]:
+        if self.nulls and None in value.values():
+            value = {name: inner for name, inner in value.items() if inner is not None or not self._no_null(name, node)}
         _check_size(len(value), node, of=("minProperties", "maxProperties", "fields"))
         known, required = node.get("properties", {}), node.get("required", ())
         fitted: dict[str, object] = {}
         for name, part in known.items():
-            inner = self._field(name, value.get(name, _NOTHING), node=part, optional=name not in required)
-            if inner is not _NOTHING:
-                fitted[name] = inner
+            if name in value:
+                fitted[name] = self._held(value[name], part, step=name)
+            elif self.fills and isinstance(part, dict) and "default" in part:
+                fitted[name] = copy.deepcopy(part["default"])
         if missing := [name for name in required if name not in value]:
             raise Misfit("is missing", missing[0])
         for name in value if "propertyNames" in node else ():
@@ -131,14 +132,14 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
                 fitted[name] = self._other_field(name, inner, node=node)
         return fitted
 
-    def _field(self, name: str, value: object, *, node: object, optional: bool) -> object:
-        if value is None and optional and not self._fits(None, node):
-            value = _NOTHING
-        if value is not _NOTHING:
-            return self._held(value, node, step=name)
-        if self.fills and isinstance(node, dict) and "default" in node:
-            return copy.deepcopy(node["default"])
-        return _NOTHING
+    def _no_null(self, name: str, node: Node) -> bool:
+        """Whether a field may be left out and cannot be null, as none can be where there is no such field."""
+        if name in node.get("required", ()):
+            return False
+        if name in node.get("properties", {}):
+            return not self._fits(None, node["properties"][name])
+        patterned = any(re.search(pattern, name) for pattern in node.get("patternProperties", ()))
+        return node.get("additionalProperties") is False and not patterned
 
     def _other_field(self, name: str, value: object, *, node: Node) -> object:
         """Return the value of a field that is not named by itself."""

@@ -7,7 +7,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from tidyllm.core.schema_fit import Fitter, Misfit
-from tidyllm.core.schema_nodes import Node, allowed, flat, types_of
+from tidyllm.core.schema_nodes import Node, allowed, flat, key, types_of
 
 WORDS = ["a", "b", "c", "kind", "name", "$ref"]
 TREE: Node = {
@@ -108,6 +108,15 @@ def values(draw: st.DrawFn, node: object) -> object:
     return value
 
 
+def without_nulls(value: object) -> object:
+    """Return a value without the fields that are null, which is what missing ones are told as."""
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return value
+
+
 def _fits(value: object, node: object) -> bool:
     try:
         FITTER.fit(value, node)
@@ -141,7 +150,10 @@ def _of_kind(draw: st.DrawFn, kind: str, *, node: Node, depth: int) -> object:
             return [_value(draw, part, depth=depth) for part in node["prefixItems"]]
         most = node.get("minItems", 0) if depth <= 0 else 2
         count = draw(st.integers(min(node.get("minItems", 0), most), most))
-        return [_value(draw, node["items"], depth=depth - 1) for _ in range(count)]
+        items = [_value(draw, node["items"], depth=depth - 1) for _ in range(count)]
+        # Null and left out are one thing, to an API that demands every field.
+        assume(not node.get("uniqueItems") or len(set(map(key, without_nulls(items)))) == count)
+        return items
     if kind == "string":
         longest = min(node.get("maxLength", 4), 4)
         return draw(st.text("abz", min_size=node.get("minLength", 0), max_size=longest))

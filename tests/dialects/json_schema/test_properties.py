@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.dialects.json_schema.drawn import DEFS, schemas, values
+from tests.dialects.json_schema.drawn import DEFS, schemas, values, without_nulls
 from tidyllm.core.errors import SettingError
 from tidyllm.core.schema import Schema
 from tidyllm.core.schema_check import self_contained
@@ -143,34 +143,23 @@ def check_recursion(told: Node, cyclic: frozenset[str]) -> None:
             assert not cyclic.intersection(refs)
 
 
-def sent(value: object, node: Node, defs: Mapping[str, Node]) -> object:
-    """Return a value as a model has to say it: with null for the fields that it leaves out."""
+def named_all(value: object, node: Node, defs: Mapping[str, Node], *, last: bool) -> object:
+    """Return a value as a model says it that must answer each field: with null for those it has not.
+
+    Of several forms that take the value so, it is the first or the last: a model may mean any of them.
+    """
     if "$ref" in node:
-        return sent(value, defs[node["$ref"].removeprefix("#/$defs/")], defs)
-    for form in node.get("anyOf", ()):
-        said_so = sent(value, form, defs)
+        return named_all(value, defs[node["$ref"].removeprefix("#/$defs/")], defs, last=last)
+    for form in node.get("anyOf", ())[:: -1 if last else 1]:
+        said_so = named_all(value, form, defs, last=last)
         if fits(said_so, form, defs):
             return said_so
     if isinstance(value, list):
-        first, rest = node.get("prefixItems", []), node.get("items", {})
-        return [sent(item, first[at] if at < len(first) else rest, defs) for at, item in enumerate(value)]
+        return [named_all(item, node.get("items", {}), defs, last=last) for item in value]
     if isinstance(value, dict):
-        others = node.get("additionalProperties")
         named: Node = node.get("properties", {})
-        told = {
-            name: sent(inner, named.get(name, others if isinstance(others, dict) else {}), defs)
-            for name, inner in value.items()
-        }
-        return told | {name: None for name in node.get("required", ()) if name not in value}
-    return value
-
-
-def without_nulls(value: object) -> object:
-    """Return a value without the fields that are null, which is what missing ones are told as."""
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    if isinstance(value, dict):
-        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+        answered = {name: named_all(inner, named.get(name, {}), defs, last=last) for name, inner in value.items()}
+        return answered | {name: None for name in named if name not in value}
     return value
 
 
@@ -204,9 +193,11 @@ def test_a_schema_obeys_the_dialect_and_takes_the_same_values(name: str, data: s
     check(told, states)
     value = data.draw(values(node))
     defs = told.get("$defs", {})
-    answer = sent({"value": value} if schema.wrapped else value, told, defs)
+    answer: object = {"value": value} if schema.wrapped else value
+    read = schema.read(json.dumps(answer))
+    if states.all_required:
+        answer = named_all(answer, told, defs, last=data.draw(st.booleans()))
     assert fits(answer, told, defs)
-    read = schema.read(json.dumps({"value": value} if schema.wrapped else value))
     assert without_nulls(schema.read(json.dumps(answer))) == without_nulls(read)
 
 
