@@ -96,8 +96,11 @@ def test_of_several_forms_the_one_that_names_all_the_fields_is_meant() -> None:
 
 
 def test_a_null_is_read_as_one_before_it_stands_for_a_field_left_out() -> None:
-    number, null = ({"type": "object", "properties": {"a": {"type": kind}}} for kind in ("integer", "null"))
-    schema = Schema(name="x", definition={"oneOf": [number, null]})
+    def of(kind: str) -> dict[str, object]:
+        return {"type": "object", "properties": {"a": {"type": kind}}}
+
+    number = of("integer")
+    schema = Schema(name="x", definition={"oneOf": [number, of("null")]})
     assert schema.read('{"value": {"a": null}}') == {"a": None}
     assert Schema(name="x", definition=number).read('{"a": null}') == {}
 

@@ -131,17 +131,31 @@ def test_a_null_for_a_field_that_may_be_left_out_stands_for_its_absence_where_it
         FITTER.fit(said, OPTIONAL)
 
 
-def test_so_does_one_where_there_is_no_such_field() -> None:
+def test_every_null_that_may_be_left_out_stands_for_absence_as_a_last_resort() -> None:
     closed: Node = {"properties": {"a": {"type": "integer"}}, "additionalProperties": False}
-    assert WITH_NULLS.fit({"a": 1, "b": None}, closed) == {"a": 1}
-    assert WITH_NULLS.fit({"b": None}, {}) == {"b": None}
+    loosely = Fitter(defs={}, fills=False, nulls=True, all_nulls=True)
+    assert loosely.fit({"a": 1, "b": None}, closed) == {"a": 1}
+    assert loosely.fit({"b": None}, {}) == {"b": None}
+    assert loosely.fit({"nick": None, "name": "a"}, OPTIONAL) == {"name": "a"}
     for node in (
         {**closed, "required": ["b"]},
         {**closed, "patternProperties": {"^b": {"type": "string"}}},
         {"additionalProperties": {"type": "string"}},
     ):
-        with pytest.raises(Misfit, match="^b: "):
-            WITH_NULLS.fit({"b": None}, node)
+        with pytest.raises(Misfit, match=r"^b: "):
+            loosely.fit({"b": None}, node)
+    with pytest.raises(Misfit, match="b: there is no such field"):
+        WITH_NULLS.fit({"a": 1, "b": None}, closed)
+
+
+def test_of_forms_that_exclude_each_other_one_must_fit_without_its_nulls() -> None:
+    def of(a: object, **more: object) -> Node:
+        return {"properties": {"a": a, "b": {"type": "integer"}}, **more}
+
+    one_of: Node = {"oneOf": [of({"type": "integer"}), of({"type": "null"}, required=["a"])]}
+    assert WITH_NULLS.fit({"a": None, "b": None}, one_of) == {}
+    with pytest.raises(Misfit, match="fits 2 of the forms"):
+        WITH_NULLS.fit({"a": None}, {"oneOf": [of({"type": "integer"}), of({"type": "string"})]})
 
 
 def test_a_null_that_stands_for_absence_does_not_count_as_a_field() -> None:
@@ -171,4 +185,6 @@ def test_the_defaults_of_schemas_that_hold_together_are_all_filled_in() -> None:
     }
     other = {"properties": {"b": {"default": 2}, "l": {"items": {"properties": {"y": {"default": 2}}}}}}
     value: object = {"gone": None, "l": [{}]}
+    number = {"properties": {"a": {"type": "integer", "default": 1}}}
+    assert WITH_NULLS.fit({"a": None}, {"allOf": [number, {}]}) == {"a": 1}
     assert WITH_NULLS.fit(value, {"allOf": [one, other]}) == {"a": 1, "b": 2, "l": [{"x": 1, "y": 2}]}

@@ -33,6 +33,12 @@ DEFS: dict[str, Node] = {
         ({"allOf": [{"enum": [1, 2, True]}], "enum": [2.0, 3, True]}, {"enum": [2.0, True]}),
         ({"allOf": [{"enum": [1]}], "enum": [2]}, {"enum": [2]}),
         ({"allOf": [{"minimum": 3}], "minimum": 1}, {"minimum": 1}),
+        (
+            {"allOf": [{"anyOf": [{}, False]}], "anyOf": [{"minimum": 1}, {"type": "null"}]},
+            {"anyOf": [{"allOf": [{}, {"minimum": 1}]}, {"allOf": [{}, {"type": "null"}]}]},
+        ),
+        ({"allOf": [{"oneOf": [False]}], "oneOf": [{}]}, {"oneOf": [False]}),
+        ({"allOf": [{"anyOf": [{}] * 501}], "anyOf": [{}, True]}, {"anyOf": [{}, True]}),
         ({"allOf": [{"prefixItems": [{}, {}], "items": False}], "prefixItems": [{}]}, {"prefixItems": [{}]}),
     ],
 )

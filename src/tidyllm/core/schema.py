@@ -16,10 +16,16 @@ from tidyllm.core.schema_nodes import Node, flat, types_of
 WRAPPED = "value"
 """The one field of the object that an answer is put into which is no object itself."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WAYS = ((True, False), (True, True), (False, False), (False, True))
-"""How an answer is read, until it fits: with the fields that are named alone, and with nulls for those left out.
+_WAYS: tuple[Mapping[str, bool], ...] = (
+    {"closed": True},
+    {"closed": True, "nulls": True},
+    {"nulls": True},
+    {},
+    {"nulls": True, "all_nulls": True},
+)
+"""How an answer is read, until it fits; models may say more than they are asked for.
 
-As it is asked for comes first, so that of several forms the right one is found; models may say more than that.
+As it is asked for comes first, so that of several forms the right one is found.
 """
 _FENCED = re.compile(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
@@ -122,9 +128,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _fitted(self, value: object, text: str, *, fills: bool) -> object:
         faults: list[Misfit | RecursionError] = []
-        for closed, nulls in _WAYS:
+        for way in _WAYS:
             try:
-                return Fitter(defs=self.defs, fills=fills, closed=closed, nulls=nulls).fit(value, self._own)
+                return Fitter(defs=self.defs, fills=fills, **way).fit(value, self._own)
             except (Misfit, RecursionError) as fault:
                 faults.append(fault)
         what = "it is nested too deep" if isinstance(faults[-1], RecursionError) else str(faults[-1])

@@ -40,6 +40,8 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
     nulls: bool = False
     """Whether a null for a field that may be left out, and that cannot be null, stands for its absence: some APIs
     demand that a model names every field."""
+    all_nulls: bool = False
+    """Whether a null stands for absence wherever it may: of a field that can be null too, or that another form has."""
 
     def fit(self, value: object, node: object) -> object:
         """Return the value as the schema has it. Raises Misfit for one that does not fit."""
@@ -61,6 +63,14 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
             fitted = self._object(value, node)
         return self._with_others(value, fitted, node=node)
 
+    def fits(self, value: object, node: object) -> bool:
+        """Return whether a value fits."""
+        try:
+            self.fit(value, node)
+        except Misfit:
+            return False
+        return True
+
     def _with_others(self, value: object, fitted: object, *, node: Node) -> object:
         """Return what fits the other schemas too that the node says must hold."""
         name = target_name(node)
@@ -71,16 +81,9 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
         for keyword in ("anyOf", "oneOf"):
             if keyword in node:
                 fitted = _joined(value, fitted, other=self._one_of(value, node[keyword], alone=keyword == "oneOf"))
-        if "not" in node and self._fits(value, node["not"]):
+        if "not" in node and self.fits(value, node["not"]):
             raise Misfit(f"{_shown(value)} is what it must not be")
         return fitted
-
-    def _fits(self, value: object, node: object) -> bool:
-        try:
-            self.fit(value, node)
-        except Misfit:
-            return False
-        return True
 
     def _one_of(self, value: object, nodes: list[object], *, alone: bool) -> object:
         found, faults = [], []
@@ -92,6 +95,10 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             if not alone:
                 break
+        if alone and len(found) > 1 and self.nulls:
+            # Which nulls stand for absence may differ from form to form; what is left must fit that one alone.
+            plain = msgspec.structs.replace(self, nulls=False)
+            found = [one for one in found if sum(plain.fits(one, node) for node in nodes) == 1][:1] or found
         if alone and len(found) > 1:
             raise Misfit(f"{_shown(value)} fits {len(found)} of the forms that it may have, and must fit one")
         if found:
@@ -113,7 +120,7 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
 
     def _object(self, value: dict[str, object], node: Node) -> dict[str, object]:
         if self.nulls and None in value.values():
-            value = {name: inner for name, inner in value.items() if inner is not None or not self._no_null(name, node)}
+            value = {k: inner for k, inner in value.items() if inner is not None or not self._is_absent(k, node)}
         _check_size(len(value), node, of=("minProperties", "maxProperties", "fields"))
         known, required = node.get("properties", {}), node.get("required", ())
         fitted: dict[str, object] = {}
@@ -125,21 +132,22 @@ class Fitter(msgspec.Struct, frozen=True, kw_only=True):
         if missing := [name for name in required if name not in value]:
             raise Misfit("is missing", missing[0])
         for name in value if "propertyNames" in node else ():
-            if not self._fits(name, node["propertyNames"]):
+            if not self.fits(name, node["propertyNames"]):
                 raise Misfit(f"no field may be called {_shown(name)}")
         for name, inner in value.items():
             if name not in known:
                 fitted[name] = self._other_field(name, inner, node=node)
         return fitted
 
-    def _no_null(self, name: str, node: Node) -> bool:
-        """Whether a field may be left out and cannot be null, as none can be where there is no such field."""
+    def _is_absent(self, name: str, node: Node) -> bool:
+        """Whether a null under that name stands for its absence."""
         if name in node.get("required", ()):
             return False
         if name in node.get("properties", {}):
-            return not self._fits(None, node["properties"][name])
+            return self.all_nulls or not self.fits(None, node["properties"][name])
         patterned = any(re.search(pattern, name) for pattern in node.get("patternProperties", ()))
-        return node.get("additionalProperties") is False and not patterned
+        named = "properties" in node or "required" in node
+        return self.all_nulls and node.get("additionalProperties", not named) is False and not patterned
 
     def _other_field(self, name: str, value: object, *, node: Node) -> object:
         """Return the value of a field that is not named by itself."""
@@ -214,8 +222,8 @@ def _joined(value: object, one: object, *, other: object) -> object:
         }
     if isinstance(one, list) and isinstance(other, list) and isinstance(value, list):
         return [_joined(item, first, other=second) for item, first, second in zip(value, one, other, strict=True)]
-    # A whole number that one of them has made of 1.0.
-    return one if isinstance(one, int) else other
+    # A whole number that one of them has made of 1.0, or a default of a null.
+    return other if one is value else one
 
 
 def _or(words: Any) -> str:

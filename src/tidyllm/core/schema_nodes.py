@@ -13,6 +13,8 @@ _ONE = ("items", "additionalProperties", "not", "propertyNames")
 _LIST = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAP = ("properties", "patternProperties")
 _TUPLE = ("prefixItems", "items")
+_FORMS_MAX = 1_000
+"""Of two lists of forms that hold at once."""
 
 
 def parts(node: Node) -> Iterator[tuple[str, object]]:
@@ -145,6 +147,14 @@ def _schemas(one: Node, other: Node) -> Node:
     return {**one, **other, **shared}
 
 
+def _forms(one: list[object], other: list[object]) -> list[object]:
+    """Return each form of the one with each of the other, unless these are too many to be written out."""
+    if len(one) * len(other) > _FORMS_MAX:
+        return other
+    there, here = ([form for form in forms if form is not False] for forms in (one, other))
+    return [{"allOf": [first, second]} for first in there for second in here] or [False]
+
+
 def _names(one: list[str], other: list[str]) -> list[str]:
     return list(dict.fromkeys([*one, *other]))
 
@@ -166,6 +176,8 @@ _JOINED: Mapping[str, Callable[[Any, Any], object]] = {
     "properties": _schemas,
     "patternProperties": _schemas,
     "required": _names,
+    "anyOf": _forms,
+    "oneOf": _forms,
     "type": _types,
     "enum": _values,
 }

@@ -117,7 +117,7 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
         (
             {"type": "object", "properties": {"a": TEXT}, "anyOf": [{"required": ["a"]}]},
             ANTHROPIC,
-            {"type": "object", "properties": {"a": TEXT}, "required": [], "additionalProperties": False},
+            {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "additionalProperties": False},
         ),
         # Schemas that hold at once.
         (
@@ -184,6 +184,23 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
 )
 def test_a_field_is_told_in_the_dialect(part: object, takes: Takes, wanted: Node) -> None:
     assert told(part, takes) == wanted
+
+
+def test_forms_have_the_fields_beside_them_and_those_that_only_they_name() -> None:
+    def of(**named: object) -> Node:
+        return {"type": "object", "properties": named, "required": [*named], "additionalProperties": False}
+
+    one, two = {"const": "one"}, {"const": "two"}
+    forms = [{"properties": {"kind": one, "a": TEXT}, "required": ["a"]}, {"properties": {"kind": two}}]
+    shared = {"type": "object", "properties": {"kind": TEXT}, "required": ["kind"], "description": "D"}
+    kinds = [of(kind={**TEXT, **one}, a=TEXT), of(kind={**TEXT, **two})]
+    assert told({**shared, "oneOf": forms}, OPENAI) == {"anyOf": kinds, "description": "D"}
+    # And so it is where forms of two kinds hold at once.
+    more = [{"properties": {"b": TEXT}}]
+    both = [{**kinds[0], "properties": {**kinds[0]["properties"], "b": TEXT}}]
+    both += [{**kinds[1], "properties": {**kinds[1]["properties"], "b": TEXT}}]
+    assert told({**shared, "oneOf": forms, "anyOf": more}, ANTHROPIC)["anyOf"] == both
+    assert told({"allOf": [{**shared, "oneOf": forms}, {"oneOf": more}]}, ANTHROPIC)["anyOf"] == both
 
 
 def test_nothing_stands_beside_a_reference() -> None:
@@ -273,6 +290,7 @@ def test_an_answer_that_is_no_object_is_put_into_one() -> None:
         ({"minimum": 3}, "the answer.f may be anything"),
         ({"type": "array"}, "the answer.f[] may be anything"),
         ({"type": "array", "items": False}, "the answer.f[] may be nothing at all"),
+        ({"anyOf": [False]}, "the answer.f may be nothing at all"),
         ({"type": "object"}, "the answer.f may have fields that it does not name. Instead, ask for a list of objects"),
         ({"type": "object", "properties": {"a": TEXT}, "additionalProperties": True}, "fields that it does not name"),
         ({"type": "object", "properties": {}, "patternProperties": {"a": TEXT}}, "fields that it does not name"),

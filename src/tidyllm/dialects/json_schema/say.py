@@ -13,8 +13,10 @@ from tidyllm.dialects.json_schema.takes import CONSTRAINTS, Takes
 
 _INTRICATE = re.compile(r"\(\?(?!:)|\\[bBAzZG1-9kpP]")
 """Of patterns: looking around, referring back, classes of Unicode. No API makes a grammar of these."""
-_OWN = frozenset({"properties", "items", "prefixItems", "enum", "const"})
+_OWN = frozenset({"items", "prefixItems", "enum", "const"})
 """Keywords that say what a value is, so that its other forms, if any, only narrow it down."""
+_SHARED = ("type", "properties", "required", "patternProperties", "additionalProperties")
+"""Keywords that hold beside each of a value's forms, which may name more fields."""
 _NULL: Node = {"type": "null"}
 
 
@@ -71,8 +73,11 @@ class _Saying:
     def _flat(self, node: Node, where: str, *, within: frozenset[str]) -> Node:
         types, forms = types_of(node), node.get("anyOf") or node.get("oneOf")
         if forms and not _OWN.intersection(node):
-            kinds = {"type": node["type"]} if types else {}
-            whole = [{"allOf": [kinds, form]} if kinds else form for form in forms if form is not False]
+            shared = {keyword: node[keyword] for keyword in _SHARED if keyword in node}
+            shared |= {"oneOf": node["oneOf"]} if "anyOf" in node and "oneOf" in node else {}
+            whole = [{"allOf": [shared, form]} if shared else form for form in forms if form is not False]
+            if not whole:
+                raise self._impossible(where, "may be nothing at all", hint="leave it out")
             told = _any_of([self._say(form, where, within=within) for form in whole])
         elif not types:
             told = self._anything(where)
