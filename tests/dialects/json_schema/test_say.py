@@ -108,6 +108,11 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
         # Several forms.
         ({"oneOf": [TEXT, False, {"type": "null"}]}, OPENAI, {"anyOf": [TEXT, {"type": "null"}]}),
         ({"anyOf": [TEXT, TEXT], "description": "D"}, OPENAI, {**TEXT, "description": "D"}),
+        (
+            {"anyOf": [{"type": "integer", "minimum": 1, "description": "E"}], "description": "D"},
+            AZURE,
+            {"type": "integer", "description": 'D. E. It must fit {"minimum":1}.'},
+        ),
         ({"anyOf": [{"type": "integer"}, {}]}, ANY, {}),
         (
             {"type": "object", "oneOf": [{"properties": {"a": TEXT}, "required": ["a"]}]},
@@ -140,7 +145,7 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
             {
                 "type": "array",
                 "items": {"anyOf": [TEXT, {"type": "null"}]},
-                "description": 'It must fit {"maxItems":2}.',
+                "description": 'It must fit {"maxItems":2,"prefixItems":[{"type":"string"},{"type":"null"}]}.',
             },
         ),
         ({"prefixItems": [TEXT], "items": False}, GEMINI, {"type": "array", "prefixItems": [TEXT]}),
@@ -170,7 +175,11 @@ def test_every_field_must_be_answered_where_that_is_demanded_if_only_with_null()
         (
             {"type": "object", "patternProperties": {"^a": TEXT}, "additionalProperties": False},
             VLLM,
-            {"type": "object", "additionalProperties": True},
+            {
+                "type": "object",
+                "additionalProperties": True,
+                "description": 'It must fit {"patternProperties":{"^a":{"type":"string"}}}.',
+            },
         ),
         (
             {"type": "object", "properties": {}},

@@ -29,12 +29,14 @@ def check_limits(told: Node, takes: Takes) -> None:
     ):
         if most is not None and count > most:
             raise SettingError(f"{takes.api} takes schemas with up to {most:,} {what}; this one has {count:,}.")
-    for values in enums if takes.long_enum is not None else ():
-        many, most = takes.long_enum or (0, 0)
-        if len(values) > many and _letters(values) > most:
+    if takes.long_enum is None:
+        return
+    many, characters_max = takes.long_enum
+    for size in (_letters(values) for values in enums if len(values) > many):
+        if size > characters_max:
             raise SettingError(
-                f"{takes.api} takes an enum of more than {many:,} values with up to {most:,} characters; one has "
-                f"{_letters(values):,}."
+                f"{takes.api} takes an enum of more than {many:,} values with up to {characters_max:,} characters; one "
+                f"has {size:,}."
             )
 
 

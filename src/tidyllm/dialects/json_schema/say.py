@@ -17,6 +17,8 @@ _OWN = frozenset({"items", "prefixItems", "enum", "const"})
 """Keywords that say what a value is, so that its other forms, if any, only narrow it down."""
 _SHARED = ("type", "properties", "required", "patternProperties", "additionalProperties")
 """Keywords that hold beside each of a value's forms, which may name more fields."""
+_INSTEAD = (("prefixItems", "items"), ("patternProperties", "additionalProperties"))
+"""Keywords that some APIs refuse, each with the one that takes at least as much."""
 _NULL: Node = {"type": "null"}
 
 
@@ -184,13 +186,12 @@ class _Saying:
         constraints = {keyword: node[keyword] for keyword in CONSTRAINTS if keyword in node}
         takes = {keyword: value for keyword, value in constraints.items() if types and self._is_taken(keyword, value)}
         unsaid = {keyword: value for keyword, value in constraints.items() if keyword not in takes}
+        unsaid |= {word: node[word] for word, wider in _INSTEAD if word in node and word not in told and wider in told}
         if "format" in takes and "string" not in types:
             del takes["format"]
-        description = node.get("description") or told.get("description")
-        if unsaid:
-            rule = f"It must fit {msgspec.json.encode(unsaid).decode()}."
-            description = rule if description is None else f"{description.rstrip('. ')}. {rule}"
-        words = {} if description is None else {"description": description}
+        texts = [node.get("description"), told.get("description")]
+        texts += [f"It must fit {msgspec.json.encode(unsaid).decode()}."] if unsaid else []
+        words = {"description": description} if (description := _sentences(texts)) else {}
         if "title" in node:
             words["title"] = node["title"]
         if "default" in node and "default" in self._takes.keywords:
@@ -214,6 +215,12 @@ class _Saying:
 
     def _impossible(self, where: str, what: str, *, hint: str) -> SettingError:
         return SettingError(f"{self._takes.api} cannot be asked for this schema: {where} {what}. Instead, {hint}.")
+
+
+def _sentences(texts: list[str | None]) -> str:
+    """Return the texts as one, each once."""
+    different = list(dict.fromkeys(text for text in texts if text))
+    return " ".join([*(f"{text.rstrip('. ')}." for text in different[:-1]), *different[-1:]])
 
 
 def _any_of(forms: list[Node]) -> Node:
