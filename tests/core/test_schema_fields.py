@@ -39,6 +39,8 @@ def held(part: object, *, required: bool = True) -> Field:
         ({"type": "array"}, "any", False),
         ({"type": "array", "prefixItems": [{}], "items": {"type": "integer"}}, "any", False),
         ({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "array"}]}, "any", False),
+        ({"properties": {"a": {}}, "oneOf": [{"properties": {"b": {}}}]}, "any", False),
+        ({"type": ["object", "null"], "properties": {"a": {}}, "oneOf": [{"properties": {"b": {}}}]}, "any", True),
     ],
 )
 def test_a_field_has_the_one_type_that_it_may_have(part: object, kind: str, nullable: bool) -> None:  # noqa: FBT001

@@ -90,8 +90,12 @@ def _forms(node: Node, defs: Mapping[str, Node], *, within: frozenset[str]) -> I
     choices = whole.get("anyOf") or whole.get("oneOf")
     if choices is None:
         yield whole, within
-    for choice in choices or ():
-        yield from _forms(_node(choice), defs, within=within)
+    elif "properties" in whole:
+        # Which fields stand beside these differs from form to form.
+        yield {"type": whole.get("type", "object")}, within
+    else:
+        for choice in choices:
+            yield from _forms(_node(choice), defs, within=within)
 
 
 def _words(forms: list[Node]) -> tuple[str, ...] | None:
