@@ -117,7 +117,7 @@ class _Saying:
 
     def _values(self, node: Node, types: tuple[str, ...], *, where: str) -> Node:
         """Return the types of a value, and which it may be where these are listed."""
-        told: Node = {"type": types[0] if len(types) == 1 else [*types]}
+        told: Node = {"type": _one_or_all(types)}
         if "enum" not in node and "const" not in node:
             return told
         values, takes = allowed(node), self._takes
@@ -130,9 +130,8 @@ class _Saying:
             if "null" in odd:
                 values = [value for value in values if value is not None]
                 if values and "null" in types:
-                    others = [name for name in types if name != "null"]
-                    kinds = others[0] if len(others) == 1 else others
-                    return {"anyOf": [{"type": kinds, "enum": values}, _NULL]}
+                    others = tuple(name for name in types if name != "null")
+                    return {"anyOf": [{"type": _one_or_all(others), "enum": values}, _NULL]}
         if len(values) == 1 and "const" in node and "const" in takes.keywords:
             return {**told, "const": values[0]}
         return {**told, "enum": values} if values else told
@@ -215,6 +214,10 @@ class _Saying:
 
     def _impossible(self, where: str, what: str, *, hint: str) -> SettingError:
         return SettingError(f"{self._takes.api} cannot be asked for this schema: {where} {what}. Instead, {hint}.")
+
+
+def _one_or_all(types: tuple[str, ...]) -> str | list[str]:
+    return types[0] if len(types) == 1 else [*types]
 
 
 def _sentences(texts: list[str | None]) -> str:
