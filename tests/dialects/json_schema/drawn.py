@@ -226,5 +226,6 @@ def _object(draw: st.DrawFn, node: Node, *, depth: int) -> object:
     chosen = [name for name in may_be if name in required or (depth > 0 and draw(st.booleans()))]
     value = {name: _value(draw, named[name], depth=depth - 1) for name in chosen}
     for part in [*node.get("patternProperties", {}).values(), *([others] if isinstance(others, dict) else [])]:
-        value |= {name: _value(draw, part, depth=depth - 1) for name in "ab" if depth > 0 and draw(st.booleans())}
+        free = [name for name in "ab" if name not in named and depth > 0 and draw(st.booleans())]
+        value |= {name: _value(draw, part, depth=depth - 1) for name in free}
     return value
