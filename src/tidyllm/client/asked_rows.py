@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidyllm.client.calls import first_request
+from tidyllm.client.capabilities import batch_chat_of, batch_embed_path_of, batches_of, embed_name_of, embed_of, name_of
 from tidyllm.client.jobs import JobKind, JobRecord
 from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
-from tidyllm.client.targets import batch_chat_of, batch_embed_path_of, batches_of, embed_name_of, embed_of, name_of
 from tidyllm.core.crossing import Listener, told
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Conversation, UserTurn

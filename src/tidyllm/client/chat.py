@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, TypeVar, Unpack
 import msgspec
 
 from tidyllm.client.calls import shown, transport_for
+from tidyllm.client.capabilities import chat_of, name_of
 from tidyllm.client.chat_batch import achat_by_batch, by_batch, chat_by_batch
 from tidyllm.client.chat_list import achat_list, chat_list
 from tidyllm.client.chat_table import Answering, RunPlan, achat_table, chat_table, plan_table
@@ -20,7 +21,6 @@ from tidyllm.client.rows import Prompt
 from tidyllm.client.run_options import RunOptions, RunSettings, run_settings
 from tidyllm.client.schemas import schema_of
 from tidyllm.client.show import as_html, as_text
-from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.crossing import Listener, left_behind
 from tidyllm.core.errors import (
     ApiError,

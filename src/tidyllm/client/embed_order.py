@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import msgspec
 
+from tidyllm.client.capabilities import embed_name_of, embed_of
 from tidyllm.client.media import Unread, look, read, taken
-from tidyllm.client.targets import embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import SettingError, TidyllmError
 from tidyllm.core.media import Kind, Media

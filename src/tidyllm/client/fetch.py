@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.client.capabilities import batches_of
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, file_name, job_folder, job_key
 from tidyllm.client.judging import judge_of
 from tidyllm.client.results import Results, by_row, fates, numbering
-from tidyllm.client.targets import Target, batches_of
+from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import sync_folder

@@ -5,9 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from tidyllm.client.capabilities import batch_chat_of, embed_name_of, embed_of
 from tidyllm.client.estimate import batch_priced
 from tidyllm.client.jobs import JobRecord, api_of
-from tidyllm.client.targets import batch_chat_of, embed_name_of, embed_of
 from tidyllm.core.embeddings import Embeddings
 from tidyllm.core.errors import BadAnswerError, InvalidAnswerError
 from tidyllm.core.reply import Answer, Outcome, Reply

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidyllm.client.again import is_begun
+from tidyllm.client.capabilities import batches_of, cancels_of, deletes_of
 from tidyllm.client.send import give_up, note, tend, unsent
-from tidyllm.client.targets import Target, batches_of, cancels_of, deletes_of
+from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tidyllm.client.capabilities import chat_of, name_of
 from tidyllm.client.changed import refuse_change
 from tidyllm.client.collecting import seldom_collecting
 from tidyllm.client.disk import replacing
@@ -18,7 +19,6 @@ from tidyllm.client.run import Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
-from tidyllm.client.targets import chat_of, name_of
 from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome

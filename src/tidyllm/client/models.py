@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from tidyllm.client.calls import shown, transport_for
+from tidyllm.client.capabilities import models_of
 from tidyllm.client.preview import Preview, preview
-from tidyllm.client.targets import models_of
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.provider import Model, resolve_model
 from tidyllm.transport.drive import adrive, drive

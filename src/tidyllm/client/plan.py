@@ -11,14 +11,15 @@ import msgspec
 from tidyllm.client import asked_rows, requests
 from tidyllm.client.asked_rows import Asked, rows_asked, talks_asked, texts_asked
 from tidyllm.client.calls import first_request, shown
+from tidyllm.client.capabilities import batch_chat_of, batches_of, files_of, limits_of
 from tidyllm.client.changed import refuse_change
 from tidyllm.client.disk import replacing
 from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key
+from tidyllm.client.orders import order_of
 from tidyllm.client.rows import Prompt
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_talks import Asks
-from tidyllm.client.targets import batch_chat_of, batches_of, files_of, limits_of, order_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Conversation

@@ -10,6 +10,7 @@ import msgspec
 
 from tidyllm.client import requests
 from tidyllm.client.calls import first_request, shown, transport_for
+from tidyllm.client.capabilities import batches_of, files_of
 from tidyllm.client.changed import refuse_change
 from tidyllm.client.estimate import Estimate, estimated
 from tidyllm.client.jobs import (
@@ -22,11 +23,11 @@ from tidyllm.client.jobs import (
     job_folder,
     job_key,
 )
+from tidyllm.client.orders import order_of
 from tidyllm.client.plan import LINES_SHOWN, PURPOSE, UNMADE_ID, Plan, places, room_of, said_again
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_files import TableFile
-from tidyllm.client.targets import batches_of, files_of, order_of
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import SettingError
 from tidyllm.core.jsonl import read_lines

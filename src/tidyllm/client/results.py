@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from tidyllm.client import requests
+from tidyllm.client.capabilities import batches_of
 from tidyllm.client.jobs import JobRecord, OpenJob, Remote
 from tidyllm.client.judging import Judge
-from tidyllm.client.targets import batches_of
 from tidyllm.core.batch import BatchStatus
 from tidyllm.core.errors import JobError, TidyllmError
 from tidyllm.core.jsonl import read_lines

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.client.capabilities import name_of
 from tidyllm.client.media import MediaColumns
 from tidyllm.client.rows import Attaching, Prompt, asker, attached
 from tidyllm.client.spool import Spool
-from tidyllm.client.targets import name_of
 from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.dialect import ChatDialect
