@@ -9,7 +9,7 @@ import msgspec
 from tidyllm.client import requests
 from tidyllm.client.fetch import answers
 from tidyllm.client.jobs import JobFolder, OpenJob, Remote
-from tidyllm.client.plan import framing_of, places, room_of
+from tidyllm.client.orders import cuts_of
 from tidyllm.client.refusals import passes, renewed
 from tidyllm.core.errors import NotDoneError
 from tidyllm.core.reply import Outcome
@@ -90,9 +90,7 @@ def put_failed_again(folder: JobFolder, model: Model) -> bool:
 def _remotes(job: OpenJob, *, failed: set[int]) -> Iterator[Remote]:
     for inline in (False, True):
         numbered = _requests(job, failed=failed, inline=inline)
-        room = room_of(job.model, inline=inline, queue_tokens=job.record.queue_tokens)
-        framing = framing_of(job) if inline else requests.lines_framing
-        for one in requests.write(requests.cut(numbered, room, place=places(job.folder), framing=framing)):
+        for one in requests.write(cuts_of(job, numbered, inline=inline, queue_tokens=job.record.queue_tokens)):
             yield one.remote(inline=inline, again=True)
 
 

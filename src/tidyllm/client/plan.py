@@ -1,8 +1,7 @@
 """A job before it is sent: what it is made of, everything that can be wrong with it, and what would go out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, count
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,12 @@ import msgspec
 from tidyllm.client import asked_rows, requests
 from tidyllm.client.asked_rows import Asked, rows_asked, talks_asked, texts_asked
 from tidyllm.client.calls import first_request, shown
-from tidyllm.client.capabilities import batch_chat_of, batches_of, files_of, limits_of
+from tidyllm.client.capabilities import batch_chat_of, batches_of, files_of
 from tidyllm.client.changed import refuse_change
 from tidyllm.client.disk import replacing
 from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key
-from tidyllm.client.orders import order_of
+from tidyllm.client.orders import PURPOSE, cuts_of, order_of
 from tidyllm.client.rows import Prompt
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_talks import Asks
@@ -25,14 +24,11 @@ from tidyllm.core.errors import SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Request
-from tidyllm.dialect import Framing
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
-PURPOSE = "batch"
-"""What the input file is uploaded for, in OpenAI's word."""
 LINES_SHOWN = 3
 """So many requests a dry run shows."""
 UNMADE_ID = "(id of the uploaded file)"
@@ -182,9 +178,7 @@ def keep(prepared: Prepared, clock: Clock) -> JobFolder:
             return folder
         inline = _is_inline(prepared, folder)
         with folder.usable():
-            # Of an attempt that was broken off before the job was one.
-            for path in folder.path.glob("requests-*.jsonl"):
-                path.unlink()
+            requests.clear(folder)
             cuts = requests.write(_cuts(prepared, folder, inline=inline))
         _save_rows(prepared, folder, ids=prepared.ids)
         remotes = [one.remote(inline=inline, again=False) for one in cuts]
@@ -217,10 +211,8 @@ def _cut_anew(job: OpenJob, remote: Remote, *, most: int) -> Iterator[Remote]:
     if remote.batch is not None or remote.tried_at is not None or remote.tokens <= most:
         yield remote
         return
-    room = room_of(job.model, inline=remote.inline, queue_tokens=most)
-    framing = framing_of(job) if remote.inline else requests.lines_framing
     numbered = requests.numbered(job.folder, remote)
-    for one in requests.write(requests.cut(numbered, room, place=places(job.folder), framing=framing)):
+    for one in requests.write(cuts_of(job, numbered, inline=remote.inline, queue_tokens=most)):
         anew = one.remote(inline=remote.inline, again=remote.again)
         yield msgspec.structs.replace(anew, refused=remote.refused)
 
@@ -228,31 +220,6 @@ def _cut_anew(job: OpenJob, remote: Remote, *, most: int) -> Iterator[Remote]:
 def _save_rows(prepared: Prepared, folder: JobFolder, *, ids: str) -> None:
     with folder.usable(), replacing(folder.rows) as part:
         prepared.asked.save(part, [f"{ids}-{number}" for number in range(1, prepared.asked.height + 1)])
-
-
-def room_of(model: Model, *, inline: bool, queue_tokens: int | None) -> requests.Room:
-    """Return how much a batch of a provider may hold, whose requests stand in the request that starts it or not."""
-    limits, inline_max = limits_of(model), batches_of(model).inline_bytes_max
-    most = min(limits.input_bytes_max, inline_max) if inline else limits.input_bytes_max
-    return requests.Room(requests=limits.requests_max, size=most, tokens=queue_tokens, who=model.provider.name)
-
-
-def places(folder: JobFolder) -> Callable[[], Path]:
-    """Return what says where the next file of requests stands, which none has been at yet."""
-    with folder.usable():
-        taken = {path.name for path in folder.path.glob("requests-*.jsonl")}
-    numbers = (number for number in count(1) if f"requests-{number}.jsonl" not in taken)
-    return lambda: folder.path / f"requests-{next(numbers)}.jsonl"
-
-
-def framing_of(job: OpenJob) -> Callable[[str, Path], Framing]:
-    """Return what says, of a batch with that token and file, what stands around its requests in the body."""
-
-    def framing(token: str, file: Path) -> Framing:
-        remote = Remote(token=token, requests=0, file=file.name, inline=True)
-        return batches_of(job.model).framing(order_of(job, remote))
-
-    return framing
 
 
 def _asked(
@@ -298,11 +265,9 @@ def _is_inline(prepared: Prepared, folder: JobFolder) -> bool:
 
 
 def _cuts(prepared: Prepared, folder: JobFolder, *, inline: bool) -> requests.Cuts:
-    model = prepared.model
-    room = room_of(model, inline=inline, queue_tokens=prepared.settings.queue_tokens)
-    framed = framing_of(OpenJob(folder=folder, record=_record(prepared, [], created_at=0.0), model=model))
-    numbered = asked_rows.lines(prepared.asked, model, ids=prepared.ids, inline=inline)
-    return requests.cut(numbered, room, place=places(folder), framing=framed if inline else requests.lines_framing)
+    job = OpenJob(folder=folder, record=_record(prepared, [], created_at=0.0), model=prepared.model)
+    numbered = asked_rows.lines(prepared.asked, prepared.model, ids=prepared.ids, inline=inline)
+    return cuts_of(job, numbered, inline=inline, queue_tokens=prepared.settings.queue_tokens)
 
 
 def _measured(prepared: Prepared, folder: JobFolder, *, inline: bool) -> tuple[list[requests.Cut], list[bytes]]:

@@ -23,8 +23,8 @@ from tidyllm.client.jobs import (
     job_folder,
     job_key,
 )
-from tidyllm.client.orders import order_of
-from tidyllm.client.plan import LINES_SHOWN, PURPOSE, UNMADE_ID, Plan, places, room_of, said_again
+from tidyllm.client.orders import PURPOSE, cuts_of, order_of
+from tidyllm.client.plan import LINES_SHOWN, UNMADE_ID, Plan, said_again
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_files import TableFile
@@ -196,17 +196,16 @@ def _kept(ready: Ready, *, clock: Clock) -> JobFolder:
             refuse_change(record, ready.parts)
             said_again(OpenJob(folder=folder, record=record, model=ready.model), ready.settings)
             return folder
-        # Of an attempt that was broken off before the job was one.
-        for path in folder.path.glob("requests-*.jsonl"):
-            path.unlink()
-        remotes = [one.remote(inline=False, again=False) for one in requests.write(_cuts(ready, folder))]
+        with folder.usable():
+            requests.clear(folder)
+            remotes = [one.remote(inline=False, again=False) for one in requests.write(_cuts(ready, folder))]
         folder.write(_record(ready, remotes, created_at=clock.now()))
     return folder
 
 
 def _cuts(ready: Ready, folder: JobFolder) -> requests.Cuts:
-    room = room_of(ready.model, inline=False, queue_tokens=ready.settings.queue_tokens)
-    return requests.cut(_lines(ready.file), room, place=places(folder), framing=requests.lines_framing)
+    job = OpenJob(folder=folder, record=_record(ready, [], created_at=0.0), model=ready.model)
+    return cuts_of(job, _lines(ready.file), inline=False, queue_tokens=ready.settings.queue_tokens)
 
 
 def _measured(ready: Ready, folder: JobFolder) -> tuple[list[requests.Cut], Estimate]:

@@ -11,7 +11,6 @@ import msgspec
 
 from tidyllm.client import requests
 from tidyllm.client.jobs import JobFolder, JobRecord, Remote
-from tidyllm.client.plan import places
 from tidyllm.core.batch import Batch, BatchStatus
 
 _TOO_MUCH = "token_limit_exceeded"
@@ -121,7 +120,7 @@ def _halved(remote: Remote, folder: JobFolder) -> Iterator[Remote]:
     """Yield two batches in place of one, each with half of its requests."""
     numbered = requests.numbered(folder, remote)
     room = requests.Room(requests=-(-remote.requests // 2), size=2**62, who="")
-    cuts = requests.cut(numbered, room, place=places(folder), framing=requests.lines_framing)
+    cuts = requests.cut(numbered, room, place=requests.places(folder), framing=requests.lines_framing)
     for one in requests.write(cuts):
         half = one.remote(inline=False, again=remote.again)
         yield msgspec.structs.replace(half, refused=_refused(remote))

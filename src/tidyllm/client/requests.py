@@ -1,6 +1,7 @@
 """The requests of a job on disk, in files as large as one batch of the provider may be, and read back from there."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, TypeAlias
@@ -117,6 +118,20 @@ def cut(
         yield now, line
 
 
+def places(folder: JobFolder) -> Callable[[], Path]:
+    """Return what says where the next file of requests stands, which none has been at yet."""
+    with folder.usable():
+        taken = set(_files(folder))
+    free = (path for number in count(1) if (path := folder.path / f"requests-{number}.jsonl") not in taken)
+    return lambda: next(free)
+
+
+def clear(folder: JobFolder) -> None:
+    """Remove the files of an attempt that was broken off before the job was one."""
+    for path in _files(folder):
+        path.unlink()
+
+
 def write(cuts: Cuts) -> list[Cut]:
     """Write each batch's file, durably, and return the batches; at most one file is open at a time."""
     done: list[Cut] = []
@@ -159,6 +174,10 @@ def numbered(folder: JobFolder, remote: Remote) -> Iterator[tuple[int, bytes]]:
             "sent again.",
             name=folder.name,
         )
+
+
+def _files(folder: JobFolder) -> Iterator[Path]:
+    return folder.path.glob("requests-*.jsonl")
 
 
 def _lines(path: Path, *, inline: bool) -> Iterator[bytes]:

@@ -14,8 +14,7 @@ import msgspec
 
 from tidyllm.client.capabilities import batches_of, files_of
 from tidyllm.client.jobs import Job, JobFolder, OpenJob, Remote, batch_ids, batches_elsewhere, job_of
-from tidyllm.client.orders import order_of
-from tidyllm.client.plan import PURPOSE
+from tidyllm.client.orders import PURPOSE, order_of
 from tidyllm.client.refusals import is_unseen_file, passes, put_again
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
