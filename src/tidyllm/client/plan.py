@@ -29,9 +29,9 @@ from tidyllm.provider import Model
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
-LINES_SHOWN = 3
+_LINES_SHOWN = 3
 """So many requests a dry run shows."""
-UNMADE_ID = "(id of the uploaded file)"
+_ID_UNMADE = "(id of the uploaded file)"
 """What stands in its place before there is one."""
 _NO_TEXT = "No row of the table has a text: there is nothing to send."
 _IDS = "row"
@@ -126,36 +126,58 @@ def plan(prepared: Prepared) -> Plan:
     Raises JobChangedError if a job of that name has other content; SettingError for a row that cannot be sent, and
     where it may cost more than its budget.
     """
-    model, folder = prepared.model, job_folder(prepared.name)
+    folder = job_folder(prepared.name)
     inline = _is_inline(prepared, folder)
-    cuts, first_lines = _measured(prepared, folder, inline=inline)
+    cuts, first_lines = measured(_cuts(prepared, folder, inline=inline))
     guess = _guess(prepared, cuts)
     if folder.exists:
         record = folder.read()
         _refuse_change(prepared, folder, record=record)
     else:
-        remotes = [one.remote(inline=inline, again=False) for one in cuts]
-        first = msgspec.structs.replace(remotes[0], token=_TOKEN_UNMADE)
-        record = _record(prepared, [first, *remotes[1:]], created_at=0.0)
-    remote, safe = record.remotes[0], shown(model)
-    file_id = remote.input_file_id or UNMADE_ID
+        record = _record(prepared, [one.remote(inline=inline, again=False) for one in cuts], created_at=0.0)
+    job = OpenJob(folder=folder, record=record, model=prepared.model)
+    return plan_of(job, guess, first_lines=first_lines)
+
+
+def plan_of(job: OpenJob, guess: Estimate, *, first_lines: tuple[str, ...]) -> Plan:
+    """Return what sending a job would do that was kept, or would be."""
+    remote, model = job.record.remotes[0], shown(job.model)
+    if not job.folder.exists:
+        remote = msgspec.structs.replace(remote, token=_TOKEN_UNMADE)
     order = order_of(
-        OpenJob(folder=folder, record=record, model=safe), remote, input_file_id=None if remote.inline else file_id
+        msgspec.structs.replace(job, model=model),
+        remote,
+        input_file_id=None if remote.inline else remote.input_file_id or _ID_UNMADE,
     )
-    create = batches_of(model).create(safe.site, order)
-    upload = files_of(model).upload(safe.site, order.requests, purpose=PURPOSE) if not remote.inline else None
+    upload = create = None
+    if not remote.inline and remote.input_file_id is None:
+        upload = first_request(files_of(model).upload(model.site, order.requests, purpose=PURPOSE))
+    if remote.batch is None:
+        create = first_request(batches_of(model).create(model.site, order))
     return Plan(
-        name=prepared.name,
-        model=model,
+        name=job.record.name,
+        model=job.model,
         rows=guess.rows,
-        batches=len(record.remotes),
+        batches=len(job.record.remotes),
         bytes=guess.bytes,
         tokens_in=guess.tokens_in,
         cost_in=guess.cost_in,
-        first_lines=tuple(line.decode() for line in first_lines),
-        upload=None if upload is None or remote.input_file_id is not None else first_request(upload),
-        create=first_request(create) if remote.batch is None else None,
+        first_lines=first_lines,
+        upload=upload,
+        create=create,
     )
+
+
+def measured(cuts: requests.Cuts) -> tuple[list[requests.Cut], tuple[str, ...]]:
+    """Return the batches that there will be, and how the first one begins; writes nothing."""
+    found: list[requests.Cut] = []
+    first_lines: list[bytes] = []
+    for one, line in cuts:
+        if not found or found[-1] is not one:
+            found.append(one)
+        if len(first_lines) < _LINES_SHOWN:
+            first_lines.append(line)
+    return found, tuple(line.decode() for line in first_lines)
 
 
 def keep(prepared: Prepared, clock: Clock) -> JobFolder:
@@ -270,25 +292,13 @@ def _cuts(prepared: Prepared, folder: JobFolder, *, inline: bool) -> requests.Cu
     return cuts_of(job, numbered, inline=inline, queue_tokens=prepared.settings.queue_tokens)
 
 
-def _measured(prepared: Prepared, folder: JobFolder, *, inline: bool) -> tuple[list[requests.Cut], list[bytes]]:
-    """Return the batches that there will be, and how the first one begins; writes nothing."""
-    cuts: list[requests.Cut] = []
-    first_lines: list[bytes] = []
-    for one, line in _cuts(prepared, folder, inline=inline):
-        if not cuts or cuts[-1] is not one:
-            cuts.append(one)
-        if len(first_lines) < LINES_SHOWN:
-            first_lines.append(line)
-    return cuts, first_lines
-
-
 def _refuse_wrong(prepared: Prepared, folder: JobFolder) -> None:
     """Raise SettingError for what is wrong with a row, or costs too much, before anything is written.
 
     Where there is no budget only what rows say is looked at, as making the requests takes much longer.
     """
     if prepared.settings.budget is not None:
-        _guess(prepared, _measured(prepared, folder, inline=_is_inline(prepared, folder))[0])
+        _guess(prepared, measured(_cuts(prepared, folder, inline=_is_inline(prepared, folder)))[0])
         return
     for _ in prepared.asked.talks():
         pass

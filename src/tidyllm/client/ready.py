@@ -2,17 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from tidyllm.client import requests
-from tidyllm.client.calls import first_request, shown, transport_for
+from tidyllm.client.calls import transport_for
 from tidyllm.client.capabilities import batches_of, files_of
 from tidyllm.client.changed import refuse_change
-from tidyllm.client.estimate import Estimate, estimated
+from tidyllm.client.estimate import estimated
 from tidyllm.client.jobs import (
     Job,
     JobFolder,
@@ -23,8 +22,8 @@ from tidyllm.client.jobs import (
     job_folder,
     job_key,
 )
-from tidyllm.client.orders import PURPOSE, cuts_of, order_of
-from tidyllm.client.plan import LINES_SHOWN, UNMADE_ID, Plan, said_again
+from tidyllm.client.orders import cuts_of
+from tidyllm.client.plan import Plan, measured, plan_of, said_again
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_files import TableFile
@@ -117,31 +116,20 @@ def send_ready(ready: Ready) -> Job:
 
 def plan_ready(ready: Ready) -> Plan:
     """Return what sending would do. Raises JobChangedError if a job of that name has other content."""
-    model, folder = shown(ready.model), job_folder(ready.name)
-    cuts, guess = _measured(ready, folder)
-    record = _record(ready, [one.remote(inline=False, again=False) for one in cuts], created_at=0.0)
+    folder = job_folder(ready.name)
+    cuts, first_lines = measured(_cuts(ready, folder))
+    guess = estimated(
+        ready.model,
+        rows=sum(one.requests for one in cuts),
+        size=sum(one.size for one in cuts),
+        embeds=ready.model.api is None,
+    )
     if folder.exists:
         record = folder.read()
         refuse_change(record, ready.parts)
-    remote = record.remotes[0]
-    order = order_of(
-        OpenJob(folder=folder, record=record, model=model), remote, input_file_id=remote.input_file_id or UNMADE_ID
-    )
-    upload = files_of(model).upload(model.site, order.requests, purpose=PURPOSE)
-    with ready.file.open() as data:
-        lines = [line.data.decode() for line in islice(read_lines(data), LINES_SHOWN)]
-    return Plan(
-        name=ready.name,
-        model=ready.model,
-        rows=guess.rows,
-        batches=len(record.remotes),
-        bytes=guess.bytes,
-        tokens_in=guess.tokens_in,
-        cost_in=guess.cost_in,
-        first_lines=tuple(lines),
-        upload=first_request(upload) if remote.input_file_id is None else None,
-        create=first_request(batches_of(model).create(model.site, order)) if remote.batch is None else None,
-    )
+    else:
+        record = _record(ready, [one.remote(inline=False, again=False) for one in cuts], created_at=0.0)
+    return plan_of(OpenJob(folder=folder, record=record, model=ready.model), guess, first_lines=first_lines)
 
 
 def _checked(file: TableFile, model: Model) -> _First:
@@ -206,21 +194,6 @@ def _kept(ready: Ready, *, clock: Clock) -> JobFolder:
 def _cuts(ready: Ready, folder: JobFolder) -> requests.Cuts:
     job = OpenJob(folder=folder, record=_record(ready, [], created_at=0.0), model=ready.model)
     return cuts_of(job, _lines(ready.file), inline=False, queue_tokens=ready.settings.queue_tokens)
-
-
-def _measured(ready: Ready, folder: JobFolder) -> tuple[list[requests.Cut], Estimate]:
-    """Return the batches that there will be, and what they come to, about."""
-    cuts: list[requests.Cut] = []
-    for one, _ in _cuts(ready, folder):
-        if not cuts or cuts[-1] is not one:
-            cuts.append(one)
-    guess = estimated(
-        ready.model,
-        rows=sum(one.requests for one in cuts),
-        size=sum(one.size for one in cuts),
-        embeds=ready.model.api is None,
-    )
-    return cuts, guess
 
 
 def _record(ready: Ready, remotes: list[Remote], *, created_at: float) -> JobRecord:
