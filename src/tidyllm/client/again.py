@@ -7,9 +7,9 @@ from itertools import chain
 import msgspec
 
 from tidyllm.client import requests
+from tidyllm.client.batch_order import cuts_of
 from tidyllm.client.fetch import answers
 from tidyllm.client.jobs import JobFolder, OpenJob, Remote
-from tidyllm.client.orders import cuts_of
 from tidyllm.client.refusals import passes, renewed
 from tidyllm.core.errors import NotDoneError
 from tidyllm.core.reply import Outcome
@@ -46,10 +46,8 @@ def _failed_rows(job: OpenJob) -> set[int]:
     return failed
 
 
-def is_begun(folder: JobFolder | None) -> bool:
+def is_begun(folder: JobFolder) -> bool:
     """Whether what is under way of a job was sent again by an earlier call, or is to be."""
-    if folder is None:
-        return False
     record = folder.read()
     return record.retried and not record.cancelled
 

@@ -13,7 +13,7 @@ TOKENS_OUT_FIRST = 1024
 """How long an answer is taken to be at most, before the first has come, where no `max_tokens` says it."""
 MARGIN = 1.5
 """How much longer than the longest so far an answer may be."""
-BYTES_PER_TOKEN = 3
+SAFE_BYTES_PER_TOKEN = 3
 """Of a prompt, on the safe side: most texts have four."""
 REASKED_TOKENS = 256
 """What a second question says of the first answer, which it repeats: what is wrong with it."""
@@ -33,7 +33,7 @@ class Budget:
 
     async def reserve(self, number: int, request: Request) -> bool:
         """Wait until a request can be paid for, and reserve that; return False where it cannot be."""
-        tokens_in = body_bytes(request) // BYTES_PER_TOKEN + 1
+        tokens_in = body_bytes(request) // SAFE_BYTES_PER_TOKEN + 1
         while True:
             tokens_out = self._model.params.max_tokens or round(self._longest * MARGIN)
             most = self._cost(tokens_in, tokens_out)

@@ -105,6 +105,11 @@ def embed_name_of(model: Model) -> str:
     return _named(model, model.name or model.provider.embed_model)
 
 
+def asked_name_of(model: Model, *, embeds: bool) -> str:
+    """Return which of the provider's models a batch asks; as `name_of`."""
+    return embed_name_of(model) if embeds else name_of(model)
+
+
 def _named(model: Model, name: str | None) -> str:
     if name is None:
         provider = model.provider.name

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from tidyllm.client.budget import BYTES_PER_TOKEN as SAFE_BYTES_PER_TOKEN
-from tidyllm.client.budget import TOKENS_OUT_FIRST
+from tidyllm.client.budget import SAFE_BYTES_PER_TOKEN, TOKENS_OUT_FIRST
+from tidyllm.client.capabilities import asked_name_of
 from tidyllm.client.prices import priced
 from tidyllm.client.requests import BYTES_PER_TOKEN
 from tidyllm.core.errors import SettingError
@@ -26,7 +26,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 def estimated(model: Model, *, rows: int, size: int, embeds: bool) -> Estimate:
     """Return what so many rows come to, whose requests have so many bytes together."""
     tokens_out = 0 if embeds else rows * (model.params.max_tokens or TOKENS_OUT_FIRST)
-    name = model.name or model.provider.embed_model if embeds else model.chat_name
+    name = asked_name_of(model, embeds=embeds)
     return Estimate(
         rows=rows,
         bytes=size,
@@ -64,6 +64,6 @@ def batch_priced(reply: Reply, model: Model) -> Reply:
     return msgspec.structs.replace(listed, cost=None if part is None else listed.cost * part)
 
 
-def _cost(model: Model, name: str | None, *, tokens_in: int, tokens_out: int) -> float | None:
+def _cost(model: Model, name: str, *, tokens_in: int, tokens_out: int) -> float | None:
     asked = Reply(provider=model.provider.name, asked=name, tokens_in=tokens_in, tokens_out=tokens_out)
     return batch_priced(asked, model).cost

@@ -9,13 +9,13 @@ import msgspec
 
 from tidyllm.client import asked_rows, requests
 from tidyllm.client.asked_rows import Asked, rows_asked, talks_asked, texts_asked
+from tidyllm.client.batch_order import PURPOSE, cuts_of, order_of
 from tidyllm.client.calls import first_request, shown
-from tidyllm.client.capabilities import batch_chat_of, batches_of, files_of
+from tidyllm.client.capabilities import asked_name_of, batch_chat_of, batches_of, files_of
 from tidyllm.client.changed import refuse_change
 from tidyllm.client.disk import replacing
 from tidyllm.client.estimate import Estimate, estimated, refuse_beyond
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, canonical, job_folder, job_key
-from tidyllm.client.orders import PURPOSE, cuts_of, order_of
 from tidyllm.client.rows import Prompt
 from tidyllm.client.send_options import SendSettings
 from tidyllm.client.table_talks import Asks
@@ -98,7 +98,7 @@ def prepare(
     parts: dict[str, object] = {
         "provider": model.provider.name,
         "base_url": model.base_url,
-        "model": model.chat_name if settings.embed is None else model.name or model.provider.embed_model,
+        "model": asked_name_of(model, embeds=settings.embed is not None),
         "path": asked.path,
         "parameters": model.params,
         "schema": None if schema is None else schema.canonical(),
@@ -339,7 +339,7 @@ def _record(prepared: Prepared, remotes: list[Remote], *, created_at: float) -> 
         parts=prepared.parts,
         provider=model.provider.name,
         base_url=model.base_url,
-        model=model.chat_name if embeds is None else model.name or model.provider.embed_model,
+        model=asked_name_of(model, embeds=embeds is not None),
         kind=prepared.asked.kind,
         created_at=created_at,
         remotes=tuple(remotes),

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from tidyllm.client import requests
+from tidyllm.client.batch_order import cuts_of
 from tidyllm.client.calls import transport_for
 from tidyllm.client.capabilities import batches_of, files_of
 from tidyllm.client.changed import refuse_change
@@ -22,7 +23,6 @@ from tidyllm.client.jobs import (
     job_folder,
     job_key,
 )
-from tidyllm.client.orders import cuts_of
 from tidyllm.client.plan import Plan, measured, plan_of, said_again
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from tidyllm.client.batch_order import PURPOSE, order_of
 from tidyllm.client.capabilities import batches_of, files_of
 from tidyllm.client.jobs import Job, JobFolder, OpenJob, Remote, batch_ids, batches_elsewhere, job_of
-from tidyllm.client.orders import PURPOSE, order_of
 from tidyllm.client.refusals import is_unseen_file, passes, put_again
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock

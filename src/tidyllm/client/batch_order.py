@@ -8,13 +8,13 @@ import msgspec
 from tidyllm.client import requests
 from tidyllm.client.calls import first_request
 from tidyllm.client.capabilities import (
+    asked_name_of,
     batch_chat_of,
     batch_embed_path_of,
     batches_of,
     embed_name_of,
     embed_of,
     limits_of,
-    name_of,
 )
 from tidyllm.client.jobs import OpenJob, Remote
 from tidyllm.dialect import BatchOrder, Framing
@@ -32,7 +32,7 @@ def order_of(job: OpenJob, remote: Remote, *, input_file_id: str | None = None) 
     return BatchOrder(
         name=job.record.name,
         token=remote.token,
-        model=embed_name_of(model) if embeds else name_of(model),
+        model=asked_name_of(model, embeds=embeds),
         path=batch_embed_path_of(model) if embeds else batch_chat_of(model).path,
         requests=job.folder.path / remote.file,
         input_file_id=input_file_id,
