@@ -11,13 +11,14 @@ from tidyllm.client.calls import shown, transport_for
 from tidyllm.client.capabilities import chat_of, name_of
 from tidyllm.client.chat_batch import achat_by_batch, by_batch, chat_by_batch
 from tidyllm.client.chat_list import achat_list, chat_list
-from tidyllm.client.chat_table import Answering, RunPlan, achat_table, chat_table, plan_table
+from tidyllm.client.chat_table import RunPlan, achat_table, chat_table, plan_table
 from tidyllm.client.many import rows_of
 from tidyllm.client.media import Attached, attached
 from tidyllm.client.plan import plan
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
 from tidyllm.client.rows import Prompt
+from tidyllm.client.run import Answering
 from tidyllm.client.run_options import RunOptions, RunSettings, run_settings
 from tidyllm.client.schemas import schema_of
 from tidyllm.client.show import as_html, as_text

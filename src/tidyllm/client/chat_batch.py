@@ -18,7 +18,7 @@ from tidyllm.client.many import Asking, Many, in_one_line, rows_of
 from tidyllm.client.plan import Prepared, keep, prepare
 from tidyllm.client.progress import batch_bar
 from tidyllm.client.rows import Prompt
-from tidyllm.client.run import Told
+from tidyllm.client.run import Answering, Told
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.send import send
 from tidyllm.client.send_options import SendSettings
@@ -27,7 +27,6 @@ from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
 from tidyllm.core.errors import PartlyFailedError, TidyllmError
-from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Outcome
 from tidyllm.core.schema import Schema
 from tidyllm.core.wire import Call
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 AskAtOnce: TypeAlias = "Callable[[IntoDataFrame, RunSettings], Asking]"
 """Says what the rows of a table ask, in a run with these settings."""
-Answering: TypeAlias = Callable[[Conversation], Call[Conversation]]
 Show: TypeAlias = Callable[[tuple[Batch, ...]], None] | None
 _LIVE = "-live"
 """What the name of the run ends with that asks what has failed in a batch."""

@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tidyllm.client.calls import transport_for
-from tidyllm.client.chat_table import Answering
 from tidyllm.client.many import Many, talks_of
+from tidyllm.client.run import Answering
 from tidyllm.client.run_options import RunSettings
 from tidyllm.core.errors import PartlyFailedError, TidyllmError
 from tidyllm.core.message import AssistantTurn, Conversation

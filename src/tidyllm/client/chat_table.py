@@ -1,7 +1,6 @@
 """A whole table through `chat`: every row asks, and comes back with its answer beside it."""
 
 import asyncio
-from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,9 @@ from tidyllm.client.calls import first_request, transport_for
 from tidyllm.client.many import Asking, Many, in_one_line
 from tidyllm.client.preview import Preview, preview
 from tidyllm.client.prices import priced
+from tidyllm.client.run import Answering
 from tidyllm.core.errors import PartlyFailedError, TidyllmError
-from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Outcome, Reply
-from tidyllm.core.wire import Call
 from tidyllm.provider import Model
 from tidyllm.transport.drive import body_bytes
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from tidyllm.client.collect import Collected
 
-Answering = Callable[[Conversation], Call[Conversation]]
-"""Has a conversation answered."""
 _SHOWN = 3
 _BYTES_PER_TOKEN = 4
 

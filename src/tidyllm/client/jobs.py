@@ -2,9 +2,11 @@
 
 .tidyllm/<name>/            or under $TIDYLLM_HOME; mode 0700
     job.json                intent before anything is sent, fact after; the other files are whole once it exists
-    rows.parquet            the rows and the ids of their requests; missing where a batch of elsewhere was fetched
-    requests-<n>.jsonl      the requests of the n-th batch, as they are sent
+    rows.parquet            the rows and the ids of their requests; there is none of a batch of elsewhere, of ready-made
+                            requests, and of a list that `chat` was given
+    requests-<n>.jsonl      the requests of one batch, as they are sent (requests.py)
     raw/<batch id>/         the provider's result files, as downloaded
+    answers/                what came in the runs of `chat` that have this name (run_journal.py)
     .lock                   held while the job is being changed
 """
 
@@ -146,6 +148,7 @@ class JobFolder:
         self.name = path.name
         self.path = path
         self.rows = path / "rows.parquet"
+        self.answers = path / "answers"
 
     @property
     def exists(self) -> bool:

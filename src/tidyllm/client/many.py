@@ -15,7 +15,7 @@ from tidyllm.client.disk import replacing
 from tidyllm.client.jobs import JobFolder, JobRecord, canonical, job_folder, job_key
 from tidyllm.client.progress import run_bar
 from tidyllm.client.rows import Prompt, row_ids
-from tidyllm.client.run import Question, Run, Told
+from tidyllm.client.run import Answering, Question, Run, Told
 from tidyllm.client.run_journal import RunJournal
 from tidyllm.client.run_options import RunSettings
 from tidyllm.client.table_talks import Asks, Talks, digest_of, table_talks
@@ -23,7 +23,6 @@ from tidyllm.core.errors import JobError, SettingError
 from tidyllm.core.message import Conversation
 from tidyllm.core.reply import Answer, Outcome
 from tidyllm.core.schema import Schema
-from tidyllm.core.wire import Call
 from tidyllm.provider import Model
 from tidyllm.transport.background import BACKGROUND
 from tidyllm.transport.drive import Transport
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from tidyllm.client.frame import Table
 
 _LOG = logging.getLogger("tidyllm")
-_ANSWERS = "answers"
-"""The folder of a job in which a run's journals lie."""
 
 
 Show: TypeAlias = Callable[[Told], None] | None
@@ -131,7 +128,7 @@ class Many:
         self,
         asking: Asking,
         *,
-        answer: Callable[[Conversation], Call[Conversation]],
+        answer: Answering,
         transport: Transport,
         sink: Callable[[int, Answer], object],
     ) -> None:
@@ -172,7 +169,7 @@ class Many:
                 folder = job_folder(name)
                 stack.enter_context(folder.locked())
                 _intend(folder, self._asking, now=self._transport.clock.now())
-                self._journal = RunJournal(folder.path / _ANSWERS)
+                self._journal = RunJournal(folder.answers)
             stack.enter_context(seldom_collecting())
             missing = self._missing()
             show = stack.enter_context(run_bar(name or repr(self._asking.model)))
@@ -228,7 +225,7 @@ def _intend(folder: JobFolder, asking: Asking, *, now: float) -> None:
         record = folder.read()
         refuse_change(record, asking.parts, where=lambda: _difference(folder, asking, record=record))
         return
-    if (folder.path / _ANSWERS).exists():
+    if folder.answers.exists():
         # To whose questions they are, nobody can tell any more.
         raise JobError(
             f"{folder.path} holds answers, but its job.json is gone: move the folder away, or give another name.",

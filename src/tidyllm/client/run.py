@@ -40,6 +40,8 @@ from tidyllm.transport.many import Begun, adrive_many
 
 _LOG = logging.getLogger("tidyllm")
 
+Answering = Callable[[Conversation], Call[Conversation]]
+"""Has a conversation answered."""
 Question = tuple[int, Conversation | SettingError]
 """The number of a row, from 0, and what it asks; or why it cannot be asked any more: its file is gone."""
 _HOPELESS = (AuthError, PermissionDeniedError, NotFoundError, QuotaError)
@@ -72,7 +74,7 @@ class Run:
         self,
         model: Model,
         *,
-        answer: Callable[[Conversation], Call[Conversation]],
+        answer: Answering,
         transport: Transport,
         settings: RunSettings,
         sink: Callable[[int, Answer], object],
