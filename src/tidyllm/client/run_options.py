@@ -1,10 +1,11 @@
 """What a run of many rows may be told: its name, its ceilings, and what becomes of failures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypedDict
 
 import msgspec
 
+from tidyllm.client.options import settings_from
 from tidyllm.core.errors import SettingError
 from tidyllm.core.text import sendable
 from tidyllm.transport.pace import Ceilings
@@ -68,18 +69,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
     """Return the options, checked. Raises SettingError for one that there is not, and for a value it cannot have."""
-    known = tuple(RunOptions.__annotations__)
-    if unknown := sorted(options.keys() - set(known)):
-        raise SettingError(f"There is no option {unknown[0]!r} of a run. There is: {', '.join(known)}.")
-    given = {name: value for name, value in options.items() if value is not None}
-    if isinstance(columns := given.get("media"), str):
-        given["media"] = (columns,)
-    try:
-        settings = msgspec.convert({**given, "reask": reask}, RunSettings)
-    except msgspec.ValidationError as fault:
-        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
-    except OverflowError as fault:
-        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    settings = settings_from(options, RunSettings, known=RunOptions.__annotations__, of="run", reask=reask)
     for name in ("max_concurrency", "rpm", "tpm", "budget", "timeout"):
         value = getattr(settings, name)
         if value is not None and not LEAST <= value <= MOST:
@@ -87,12 +77,15 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
             raise SettingError(f"{name}= must be a number above 0, from {LEAST:g} to {MOST:,}.")
     sendable(settings.prefix, called="prefix=")
     if settings.mode == "batch":
-        _refuse_of_now(given, reask=reask)
+        _refuse_of_now(options, reask=reask)
     return settings
 
 
-def _refuse_of_now(given: Mapping[str, object], *, reask: bool) -> None:
+def _refuse_of_now(options: RunOptions, *, reask: bool) -> None:
     """Raise SettingError for what a batch cannot be told."""
-    for name in ("max_concurrency", "rpm", "tpm", "timeout", "dedup", *(("reask",) if reask else ())):
-        if name in given or name == "reask":
-            raise SettingError(f'{name}= is for rows that are asked now, or with mode="auto", and not for a batch.')
+    of_now = ("max_concurrency", "rpm", "tpm", "timeout", "dedup")
+    told = [name for name in of_now if options.get(name) is not None]
+    if reask:
+        told.append("reask")
+    if told:
+        raise SettingError(f'{told[0]}= is for rows that are asked now, or with mode="auto", and not for a batch.')

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import msgspec
 
+from tidyllm.client.options import settings_from
 from tidyllm.core.errors import SettingError
 
 
@@ -42,16 +43,7 @@ class SendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def send_settings(options: SendOptions) -> SendSettings:
     """Return the options, checked. Raises SettingError for one that there is not, and for a value it cannot have."""
-    known = tuple(SendOptions.__annotations__)
-    if unknown := sorted(options.keys() - set(known)):
-        raise SettingError(f"There is no option {unknown[0]!r} of a batch. There is: {', '.join(known)}.")
-    given = {name: value for name, value in options.items() if value is not None}
-    if isinstance(columns := given.get("media"), str):
-        given["media"] = (columns,)
-    try:
-        settings = msgspec.convert(given, SendSettings)
-    except (msgspec.ValidationError, OverflowError) as fault:
-        raise SettingError(f"An option has a value that it cannot have: {fault}.") from fault
+    settings = settings_from(options, SendSettings, known=SendOptions.__annotations__, of="batch")
     for name in ("budget", "queue_tokens"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
