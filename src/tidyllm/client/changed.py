@@ -1,6 +1,7 @@
 """Other content under the name of a job: what has changed since, in words."""
 
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import TypeAlias
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from tidyllm.client.jobs import JobRecord, job_key
 from tidyllm.core.errors import JobChangedError
 
-Words: TypeAlias = Callable[[], str | None]
+FirstDifference: TypeAlias = Callable[[], str | None]
 """Says where the first difference is between what is asked now and what the job's folder holds, if that is known."""
 _SHOWN_CHARACTERS = 60
 _LED_IN_CHARACTERS = 20
@@ -17,7 +18,7 @@ _SOURCES = frozenset({"prompt", "system", "media", "columns", "data"})
 """Parts that what is asked is made of."""
 
 
-def refuse_change(old: JobRecord, parts: Mapping[str, str], *, where: Words = lambda: None) -> None:
+def refuse_change(old: JobRecord, parts: Mapping[str, str], *, where: FirstDifference = lambda: None) -> None:
     """Raise JobChangedError, saying in which parts and how, unless the content of a job is the same as before."""
     if old.key == job_key(parts):
         return
@@ -31,7 +32,7 @@ def refuse_change(old: JobRecord, parts: Mapping[str, str], *, where: Words = la
     )
 
 
-def _difference(part: str, old: Mapping[str, str], *, new: Mapping[str, str], where: Words) -> str:
+def _difference(part: str, old: Mapping[str, str], *, new: Mapping[str, str], where: FirstDifference) -> str:
     if part not in old or part not in new:
         return f"was {_shown(old.get(part))}, now {_shown(new.get(part))}"
     if part == "columns":
@@ -42,9 +43,8 @@ def _difference(part: str, old: Mapping[str, str], *, new: Mapping[str, str], wh
         return _asked(old, new, where=where)
     if part == "requests":
         return "other lines than then"
-    pairs = enumerate(zip(old[part], new[part], strict=False))
-    alike = next((place for place, (was, now) in pairs if was != now), min(len(old[part]), len(new[part])))
-    start = max(alike - _LED_IN_CHARACTERS, 0)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(old[part], new[part], strict=False))
+    start = max(sum(1 for _ in alike) - _LED_IN_CHARACTERS, 0)
     return f"was {_shown(old[part], start=start)}, now {_shown(new[part], start=start)}"
 
 
@@ -59,22 +59,21 @@ def _columns(old: str, new: str) -> str:
 
 def _data(old: Mapping[str, str], new: Mapping[str, str], *, first: str | None) -> str:
     """Say how rows differ of which a job's record has the hash alone."""
-    alike = all(old.get(part) == new.get(part) for part in ("rows", "columns"))
-    told = "the same shape with other values" if alike else None
-    if old.get("rows") != new.get("rows") and first is not None:
+    told = None
+    if all(old.get(part) == new.get(part) for part in ("rows", "columns")):
+        told = "the same shape with other values"
+    elif old.get("rows") != new.get("rows") and first is not None:
         told = f"{int(old['rows']):,} rows then, {int(new['rows']):,} now"
     return "; ".join(filter(None, (told, first))) or "other than then"
 
 
-def _asked(old: Mapping[str, str], new: Mapping[str, str], *, where: Words) -> str:
+def _asked(old: Mapping[str, str], new: Mapping[str, str], *, where: FirstDifference) -> str:
     if any(old.get(part) != new.get(part) for part in _SOURCES):
         return "other too: it is made of these"
     first = None if "data" in new else where()
-    return (
-        f"other than then; {first}"
-        if first
-        else ("other than then: what a function made, what files held, or what a list says")
-    )
+    if first is not None:
+        return f"other than then; {first}"
+    return "other than then: what a function made, what files held, or what a list says"
 
 
 def _shown(part: str | None, *, start: int = 0) -> str:
