@@ -8,9 +8,9 @@ import msgspec
 
 from tidyllm.client import requests
 from tidyllm.client.batch_order import cuts_of
-from tidyllm.client.fetch import answers
 from tidyllm.client.jobs import JobFolder, OpenJob, Remote
 from tidyllm.client.refusals import passes, renewed
+from tidyllm.client.results import answers
 from tidyllm.core.errors import NotDoneError
 from tidyllm.core.reply import Outcome
 from tidyllm.provider import Model

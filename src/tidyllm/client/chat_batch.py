@@ -11,12 +11,13 @@ import msgspec
 from tidyllm.client.again import AGAIN
 from tidyllm.client.batch_watch import POLL_S
 from tidyllm.client.calls import transport_for
-from tidyllm.client.fetch import answers, download
+from tidyllm.client.fetch import download
 from tidyllm.client.jobs import JobFolder, OpenJob
 from tidyllm.client.look import wait
 from tidyllm.client.many import Asking, Many, in_one_line, rows_of
 from tidyllm.client.plan import Prepared, keep, prepare
 from tidyllm.client.progress import batch_bar
+from tidyllm.client.results import answers
 from tidyllm.client.rows import Prompt
 from tidyllm.client.run import Answering, Told
 from tidyllm.client.run_options import RunSettings

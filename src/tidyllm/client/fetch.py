@@ -1,4 +1,4 @@
-"""Fetching a job: every result file onto the disk first, then read one by one and joined to the rows by id."""
+"""Fetching a job: every result file onto the disk first, and only then read, into a table or conversations."""
 
 import logging
 from collections.abc import Iterable
@@ -9,19 +9,18 @@ import msgspec
 from tidyllm.client.capabilities import batches_of
 from tidyllm.client.jobs import JobFolder, JobRecord, OpenJob, Remote, file_name, job_folder, job_key
 from tidyllm.client.judging import judge_of
-from tidyllm.client.results import Results, by_row, fates, numbering
+from tidyllm.client.results import Results, answers
 from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import sync_folder
-from tidyllm.core.errors import BatchFailedError, JobError, NotDoneError, NotFoundError
+from tidyllm.core.errors import BatchFailedError, NotDoneError, NotFoundError
 from tidyllm.core.reply import Answer
 from tidyllm.core.wire import Call
 from tidyllm.dialect import ResultFile
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     import polars as pl
 
@@ -50,32 +49,6 @@ def download(target: Target, *, clock: Clock, partial: bool = False) -> Call[Job
                 record = msgspec.structs.replace(record, remotes=remotes)
                 folder.write(record)
     return folder
-
-
-def answers(job: OpenJob) -> "Iterator[tuple[int, Answer]]":
-    """Yield what became of each row that asked, by its number from 1; of two for one row the later counts.
-
-    Raises JobError where the results are another job's.
-    """
-    record = job.record
-    rows = numbering(job)
-    has = bytearray(rows.highest + 1)
-    results = Results(job)
-    found = results.answers(judge_of(record, job.model))
-    strangers = 0
-    for number, answer in by_row(record.name, found, numbering=rows):
-        if number is None:
-            strangers += 1
-            continue
-        has[number] = True
-        yield number, answer
-    if strangers and not any(has):
-        raise JobError(
-            f"{record.name}: none of its {strangers} results answers a request of this job, so that its batch must be "
-            "another's. Find the right one with list_batches, and remove the folder of this job before you send again.",
-            name=record.name,
-        )
-    yield from fates(record, has, unplaced=results.unplaced)
 
 
 def tabulate(folder: JobFolder, model: Model) -> "pl.DataFrame":

@@ -5,7 +5,7 @@ A row may be answered more than once, as when a batch was sent again: what was p
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from tidyllm.client import requests
 from tidyllm.client.capabilities import batches_of
 from tidyllm.client.jobs import JobRecord, OpenJob, Remote
-from tidyllm.client.judging import Judge
+from tidyllm.client.judging import Judge, judge_of
 from tidyllm.core.batch import BatchStatus
 from tidyllm.core.errors import JobError, TidyllmError
 from tidyllm.core.jsonl import read_lines
@@ -41,7 +41,7 @@ class _Named(msgspec.Struct, frozen=True):
     custom_id: str
 
 
-class Numbering(msgspec.Struct, frozen=True):
+class _Numbering(msgspec.Struct, frozen=True):
     """The rows of a job by the ids of their requests."""
 
     highest: int
@@ -108,47 +108,37 @@ class Results:
         yield from enumerate(whole, 1)
 
 
-def numbering(job: OpenJob) -> Numbering:
-    """Return what tells, of the id of a request, which row asked it.
+def answers(job: OpenJob) -> Iterator[tuple[int, Answer]]:
+    """Yield what became of each row that asked, by its number from 1; of two for one row the later counts.
 
-    Raises JobError where that stands in a file that cannot be read.
+    Says in the log how many results come to a row twice, and how many to none. Raises JobError where all are another
+    job's.
     """
-    record = job.record
-    if not record.ready_made:
-        head, height = f"{record.ids}-", record.height
-        return Numbering(height, lambda custom_id: _number(custom_id, head, height=height))
-    numbers: dict[str, int] = {}
-    with job.folder.usable():
-        for remote in record.remotes:
-            if remote.again:
-                continue
-            for number, line in requests.numbered(job.folder, remote):
-                numbers[_custom_id(line, job.folder.path / remote.file, name=record.name)] = number
-    return Numbering(max(numbers.values(), default=0), numbers.get)
-
-
-def by_row(name: str, found: Iterable[Answer], *, numbering: Numbering) -> Iterator[tuple[int | None, Answer]]:
-    """Yield what each row of a job has, by its number from 1, some of them more than once: then the last one counts.
-
-    What answers none of the job's requests has no number. Says in the log what answers twice, and what nobody.
-    """
-    best = bytearray(numbering.highest + 1)
+    record, results, rows = job.record, Results(job), _numbering(job)
+    # By number, how much what a row has counts: _NOTHING at first.
+    ranks = bytearray(rows.highest + 1)
     twice = strangers = 0
-    for one in found:
-        number = numbering.number_of(one.custom_id)
+    for one in results.answers(judge_of(record, job.model)):
+        number = rows.number_of(one.custom_id)
         if number is None:
             strangers += 1
-            yield None, one
             continue
         # One that failed is answered later where it was sent again.
-        twice += best[number] == _ANSWERED
-        if counts_more(one, best[number]):
-            best[number] = rank_of(one)
+        twice += ranks[number] == _ANSWERED
+        if counts_more(one, ranks[number]):
+            ranks[number] = rank_of(one)
             yield number, one
     if twice:
-        _LOG.warning("%s: %d result lines answer a request that another line answers too.", name, twice)
+        _LOG.warning("%s: %d result lines answer a request that another line answers too.", record.name, twice)
     if strangers:
-        _LOG.warning("%s: %d result lines answer requests that are not ours.", name, strangers)
+        _LOG.warning("%s: %d result lines answer requests that are not ours.", record.name, strangers)
+    if strangers and not any(ranks):
+        raise JobError(
+            f"{record.name}: none of its {strangers} results answers a request of this job, so that its batch must be "
+            "another's. Find the right one with list_batches, and remove the folder of this job before you send again.",
+            name=record.name,
+        )
+    yield from _fates(record, ranks, unplaced=results.unplaced)
 
 
 def rank_of(answer: Answer) -> int:
@@ -163,11 +153,30 @@ def counts_more(answer: Answer, rank: int) -> bool:
     return rank_of(answer) > rank or rank_of(answer) == rank != _ANSWERED
 
 
-def fates(record: JobRecord, has: bytearray, *, unplaced: Mapping[str, str]) -> Iterator[tuple[int, Answer]]:
-    """Yield what is told to each row that asked, and that no result speaks of; `has` says by number which have one."""
+def _numbering(job: OpenJob) -> _Numbering:
+    """Return what tells, of the id of a request, which row asked it.
+
+    Raises JobError where that stands in a file that cannot be read.
+    """
+    record = job.record
+    if not record.ready_made:
+        head, height = f"{record.ids}-", record.height
+        return _Numbering(height, lambda custom_id: _number(custom_id, head, height=height))
+    numbers: dict[str, int] = {}
+    with job.folder.usable():
+        for remote in record.remotes:
+            if remote.again:
+                continue
+            for number, line in requests.numbered(job.folder, remote):
+                numbers[_custom_id(line, job.folder.path / remote.file, name=record.name)] = number
+    return _Numbering(max(numbers.values(), default=0), numbers.get)
+
+
+def _fates(record: JobRecord, ranks: bytearray, *, unplaced: Mapping[str, str]) -> Iterator[tuple[int, Answer]]:
+    """Yield what is told to each row that asked, and that no result speaks of: whose rank is _NOTHING."""
     missing: dict[str, int] = {}
     # Of a row that was sent again, the newest batch tells.
-    told = bytearray(has)
+    told = bytearray(ranks)
     for remote in reversed(record.remotes):
         outcome, error = _fate(record, remote)
         unread = _may_be_in(remote, unplaced)
@@ -177,18 +186,18 @@ def fates(record: JobRecord, has: bytearray, *, unplaced: Mapping[str, str]) -> 
             if not told[number]:
                 told[number] = 1
                 missing[error] = missing.get(error, 0) + 1
-                yield (
-                    number,
-                    Answer(custom_id=f"{record.ids}-{number}", outcome=outcome, error=error, unread=unread),
-                )
+                answer = Answer(custom_id=f"{record.ids}-{number}", outcome=outcome, error=error, unread=unread)
+                yield number, answer
     for error, count in missing.items():
         _LOG.warning("%s: no result line for %d of %d rows: %s", record.name, count, record.height, error)
 
 
 def _may_be_in(remote: Remote, unplaced: Mapping[str, str]) -> str | None:
     """Return the file in which a batch's rows without a result may have one, though nobody can read it."""
-    is_whole = remote.batch is not None and remote.batch.status.ended and remote.downloaded
-    return unplaced.get(remote.batch.id) if remote.batch is not None and is_whole else None
+    batch = remote.batch
+    if batch is None or not batch.status.ended or not remote.downloaded:
+        return None
+    return unplaced.get(batch.id)
 
 
 def _fate(record: JobRecord, remote: Remote) -> tuple[Outcome, str]:
