@@ -1,4 +1,4 @@
-"""What `tidyllm batch send` and `run` have in common: from a file to a job, and from a job to a file.
+"""What the commands of `tidyllm batch` have in common: from a file to a job, and from a job to a file.
 
 It loads what works with tables, half a second: the commands import it when they run.
 """

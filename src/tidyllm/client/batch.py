@@ -247,11 +247,11 @@ def _prepared(
 
 
 def _fetched(folder: JobFolder, model: Model) -> "pl.DataFrame":
-    if folder.read().kind != "messages":
+    record = folder.read()
+    if record.kind != "messages":
         return fetch.tabulate(folder, model)
     talks, answers = fetch.conversations(folder, model)
-    schema = folder.read().schema
-    results = [_answered(talk, answer, schema=schema) for talk, answer in zip(talks, answers, strict=True)]
+    results = [_answered(talk, answer, schema=record.schema) for talk, answer in zip(talks, answers, strict=True)]
     failures = [result for result in results if isinstance(result, Exception)]
     if failures:
         raise PartlyFailedError(
@@ -273,8 +273,8 @@ def _had(target: Target, *, clock: Clock) -> Call[tuple[JobFolder, bool]]:
 
     Says as well whether it is that. Raises JobError where nobody here knows what it asked.
     """
-    record = None if target.folder is None else target.folder.read()
-    if target.folder is None or record is None or (record.kind is None and not record.ready_made):
+    folder = target.folder
+    if folder is None or ((record := folder.read()).kind is None and not record.ready_made):
         raise JobError(
             f"{target.name} was not sent from here, so that its rows are unknown: send what failed as a new job.",
             name=target.name,
@@ -282,9 +282,9 @@ def _had(target: Target, *, clock: Clock) -> Call[tuple[JobFolder, bool]]:
     try:
         return (yield from fetch.download(target, clock=clock)), False
     except NotDoneError:
-        if not again.is_begun(target.folder):
+        if not again.is_begun(folder):
             raise
-        return target.folder, True
+        return folder, True
 
 
 def _retry_on(target: Target) -> str:

@@ -21,7 +21,6 @@ from tidyllm.dialect import ResultFile
 from tidyllm.provider import Model
 
 if TYPE_CHECKING:
-
     import polars as pl
 
     from tidyllm.core.message import Conversation

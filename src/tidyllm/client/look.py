@@ -70,8 +70,11 @@ def list_all(model: Model, *, limit: int | None, show: Callable[[int], None] | N
 
 def look(target: Target) -> Call[tuple[Batch, ...]]:
     """Return the batches as they are now."""
-    get, site = batches_of(target.model).get, target.model.site
-    return _each(target, lambda batch_id: get(site, batch_id))
+    found: list[Batch] = []
+    for batch_id in target.batch_ids:
+        batch = yield from batches_of(target.model).get(target.model.site, batch_id)
+        found.append(batch)
+    return tuple(found)
 
 
 def cancel(target: Target) -> Call[tuple[Batch, ...]]:
@@ -200,11 +203,3 @@ def _asked_pause_s(fault: TransportError | ApiError | None) -> float:
     """Return how long the provider asks to be left alone."""
     asked_s = fault.retry_after_s if isinstance(fault, ApiError) else None
     return min(asked_s or 0.0, _ASKED_PAUSE_MAX_S)
-
-
-def _each(target: Target, ask: Callable[[str], Call[Batch]]) -> Call[tuple[Batch, ...]]:
-    batches = []
-    for batch_id in target.batch_ids:
-        batch = yield from ask(batch_id)
-        batches.append(batch)
-    return tuple(batches)

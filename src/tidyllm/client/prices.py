@@ -20,8 +20,6 @@ _EDITION = re.compile(
     r"([-@](\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{3,4}|latest|preview|exp))+$", re.IGNORECASE
 )
 """The end of a model's name that says when it was made."""
-
-
 _MINUTE_S = 60
 _MODELS_MAX = 1_024
 """Of so many models the prices are kept at a time."""

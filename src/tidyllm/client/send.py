@@ -71,7 +71,7 @@ def tend(folder: JobFolder, model: Model, *, clock: Clock, ends_at: float) -> Ca
         sending = _Sending(folder, model, clock, ends_at=ends_at)
         sending.put_again()
         yield from sending.all(None)
-    return tuple(remote.batch.id for remote in sending.record.remotes if remote.batch is not None)
+    return batch_ids(sending.record)
 
 
 def unsent(folder: JobFolder) -> bool:
