@@ -48,8 +48,8 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     """Our mark in the batch's notes, by which it is found again when its id was lost in a crash."""
     requests: int
-    file: str = "requests.jsonl"
-    """The file of its requests, in the job's folder."""
+    file: str = ""
+    """The file of its requests, in the job's folder; a batch of elsewhere has none."""
     rows: tuple[tuple[int, int], ...] = ()
     """The rows that ask them, as runs from first to last, numbered from 1; without any, the first `requests`."""
     tokens: int = 0
