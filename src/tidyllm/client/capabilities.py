@@ -1,4 +1,4 @@
-"""What a provider can do, and which of its models does it; an error, which names those that can, where it cannot."""
+"""What a provider can do, and which of its models does it; an error that says so where it cannot."""
 
 from tidyllm.core.errors import SettingError
 from tidyllm.core.limits import BatchLimits
@@ -84,7 +84,7 @@ def chat_of(model: Model) -> ChatDialect:
 def embed_of(model: Model) -> EmbedDialect:
     """Return how the provider makes embeddings. Raises SettingError where it makes none."""
     if model.provider.embed is None:
-        raise SettingError(f"{model.provider.name} has no embeddings; openai(), mistral() and voyage() have.")
+        raise SettingError(f"{model.provider.name} has no embeddings; {_who_has('embed')} have.")
     return model.provider.embed
 
 
