@@ -1,4 +1,4 @@
-"""Looking at batches: lists, single ones, waiting for them, and asking them to stop."""
+"""Looking at batches: lists, single ones, and waiting for them; having them stopped, and forgotten."""
 
 import logging
 import math
@@ -9,7 +9,8 @@ import msgspec
 
 from tidyllm.client.again import is_begun
 from tidyllm.client.capabilities import batches_of, cancels_of, deletes_of
-from tidyllm.client.send import give_up, note, tend, unsent
+from tidyllm.client.jobs import JobFolder, Remote
+from tidyllm.client.send import tend, unsent
 from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch
 from tidyllm.core.clock import Clock
@@ -82,7 +83,7 @@ def cancel(target: Target) -> Call[tuple[Batch, ...]]:
     cancel_one, site = cancels_of(target.model).cancel, target.model.site
     if target.folder is not None and (unsent(target.folder) or is_begun(target.folder)):
         with target.folder.locked():
-            give_up(target.folder)
+            target.folder.write(msgspec.structs.replace(target.folder.read(), cancelled=True))
     found: list[Batch] = []
     refusal: ConflictError | None = None
     stopped = 0
@@ -173,11 +174,28 @@ def _noted(target: Target, batches: tuple[Batch, ...]) -> bool:
         return False
     try:
         with target.folder.locked():
-            note(target.folder, batches)
+            _note(target.folder, batches)
     except JobLockedError:
         # Another process has it in hand, which may be about to send more.
         return True
     return unsent(target.folder)
+
+
+def _note(folder: JobFolder, batches: tuple[Batch, ...]) -> None:
+    """Write down how a job's batches stand, where they have moved on."""
+    told = {batch.id: batch for batch in batches}
+    record = folder.read()
+    remotes = tuple(_moved_on(remote, told) for remote in record.remotes)
+    if remotes != record.remotes:
+        folder.write(msgspec.structs.replace(record, remotes=remotes))
+
+
+def _moved_on(remote: Remote, told: dict[str, Batch]) -> Remote:
+    known = remote.batch
+    now = None if known is None else told.get(known.id)
+    if known is None or now is None or now.status is known.status:
+        return remote
+    return msgspec.structs.replace(remote, batch=now)
 
 
 def frame_of(batches: tuple[Batch, ...], model: Model) -> "pl.DataFrame":

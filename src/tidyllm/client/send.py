@@ -80,28 +80,6 @@ def unsent(folder: JobFolder) -> bool:
     return not record.cancelled and any(remote.batch is None or passes(remote) for remote in record.remotes)
 
 
-def give_up(folder: JobFolder) -> None:
-    """Write down that what was not sent yet is not to be, nor sent again."""
-    folder.write(msgspec.structs.replace(folder.read(), cancelled=True))
-
-
-def note(folder: JobFolder, batches: tuple[Batch, ...]) -> None:
-    """Write down how a job's batches stand, where they have moved on."""
-    told = {batch.id: batch for batch in batches}
-    record = folder.read()
-    remotes = tuple(_noted(remote, told) for remote in record.remotes)
-    if remotes != record.remotes:
-        folder.write(msgspec.structs.replace(record, remotes=remotes))
-
-
-def _noted(remote: Remote, told: dict[str, Batch]) -> Remote:
-    known = remote.batch
-    now = None if known is None else told.get(known.id)
-    if known is None or now is None or now.status is known.status:
-        return remote
-    return msgspec.structs.replace(remote, batch=now)
-
-
 class _Sending:
     """One attempt to bring a job to its provider; saves each fact as soon as it is one."""
 
