@@ -137,6 +137,27 @@ def test_those_that_failed_are_sent_again_as_they_are(api: FakeApi) -> None:
     assert len(api.batches) == 3
 
 
+def test_each_request_has_a_row_in_the_order_of_the_file_whatever_came(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = sent()
+    first, second, _, last = api.lines()
+    api.complete(output=[success_line(last), success_line(second), success_line({**first, "custom_id": "stranger"})])
+    api.end(status="expired")
+    table = fetch_batch("ready")
+    assert table.select("custom_id", "llm_status").rows() == [
+        ("a", "expired"),
+        ("row-1", "ok"),
+        ("row-7", "expired"),
+        ("z", "ok"),
+    ]
+    assert "no result line for 2 of 4 rows" in caplog.text
+    (job.folder / "requests-1.jsonl").unlink()
+    caplog.clear()
+    assert fetch_batch("ready")["custom_id"].to_list() == ["z", "row-1", "stranger"]
+    assert "the table is in the order in which results came" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(b"{}\n" * 4, "is damaged"), (b"{}\n", "is damaged"), (b"", "has 0 requests")]
 )

@@ -14,7 +14,7 @@ from tidyllm.client.targets import Target
 from tidyllm.core.batch import Batch, BatchStatus
 from tidyllm.core.clock import Clock
 from tidyllm.core.disk import sync_folder
-from tidyllm.core.errors import BatchFailedError, NotDoneError, NotFoundError
+from tidyllm.core.errors import BatchFailedError, JobError, NotDoneError, NotFoundError
 from tidyllm.core.reply import Answer
 from tidyllm.core.wire import Call
 from tidyllm.dialect import ResultFile
@@ -62,11 +62,23 @@ def tabulate(folder: JobFolder, model: Model) -> "pl.DataFrame":
     _refuse_failed(record, model)
     job = OpenJob(folder=folder, record=record, model=model)
     if record.kind is None:
-        return loose_frame(Results(job).answers(judge_of(record, model)), record)
+        return loose_frame(_without_rows(job), record)
     found = answers(job)
     if record.embeds is not None:
         return embedded_frame(folder.rows, record, answers=found, empty=model.params.dimensions or 0)
     return answered_frame(folder.rows, record, answers=found)
+
+
+def _without_rows(job: OpenJob) -> Iterable[Answer]:
+    """Return what became of the requests of a job that has no rows: of ready-made ones each, in their order."""
+    if job.record.ready_made:
+        try:
+            told = dict(answers(job))
+        except JobError as fault:
+            _LOG.warning("%s: the table is in the order in which results came. %s", job.record.name, fault)
+        else:
+            return [told[number] for number in sorted(told)]
+    return Results(job).answers(judge_of(job.record, job.model))
 
 
 def conversations(folder: JobFolder, model: Model) -> "tuple[list[Conversation], list[Answer]]":

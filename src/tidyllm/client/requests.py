@@ -160,9 +160,11 @@ def write(cuts: Cuts) -> list[Cut]:
 def numbered(folder: JobFolder, remote: Remote) -> Iterator[tuple[int, bytes]]:
     """Yield the requests of a batch as they were sent, with the numbers of their rows.
 
-    Raises JobError where its file has fewer or more than there were.
+    Raises JobError where its file is gone, or has fewer or more than there were.
     """
     path = folder.path / remote.file
+    if not path.exists():
+        raise JobError(f"{path} is gone: put it back as it was. Nothing was sent again.", name=folder.name)
     numbers, count = remote.numbers, 0
     for line in _lines(path, inline=remote.inline):
         count += 1

@@ -48,6 +48,8 @@ class _Numbering(msgspec.Struct, frozen=True):
     """Number of the last one."""
     number_of: Callable[[str], int | None]
     """Gives the number, from 1, of the row that an id means; null where it means none of the job's."""
+    id_of: Callable[[int], str]
+    """Gives the id of the request of a row."""
 
 
 class Results:
@@ -138,7 +140,7 @@ def answers(job: OpenJob) -> Iterator[tuple[int, Answer]]:
             "another's. Find the right one with list_batches, and remove the folder of this job before you send again.",
             name=record.name,
         )
-    yield from _fates(record, ranks, unplaced=results.unplaced)
+    yield from _fates(record, ranks, id_of=rows.id_of, unplaced=results.unplaced)
 
 
 def rank_of(answer: Answer) -> int:
@@ -161,18 +163,24 @@ def _numbering(job: OpenJob) -> _Numbering:
     record = job.record
     if not record.ready_made:
         head, height = f"{record.ids}-", record.height
-        return _Numbering(height, lambda custom_id: _number(custom_id, head, height=height))
-    numbers: dict[str, int] = {}
+        return _Numbering(
+            height, lambda custom_id: _number(custom_id, head, height=height), lambda number: f"{head}{number}"
+        )
+    ids: dict[int, str] = {}
     with job.folder.usable():
         for remote in record.remotes:
             if remote.again:
                 continue
             for number, line in requests.numbered(job.folder, remote):
-                numbers[_custom_id(line, job.folder.path / remote.file, name=record.name)] = number
-    return _Numbering(max(numbers.values(), default=0), numbers.get)
+                ids[number] = _custom_id(line, job.folder.path / remote.file, name=record.name)
+    return _Numbering(
+        max(ids, default=0), {custom_id: number for number, custom_id in ids.items()}.get, ids.__getitem__
+    )
 
 
-def _fates(record: JobRecord, ranks: bytearray, *, unplaced: Mapping[str, str]) -> Iterator[tuple[int, Answer]]:
+def _fates(
+    record: JobRecord, ranks: bytearray, *, id_of: Callable[[int], str], unplaced: Mapping[str, str]
+) -> Iterator[tuple[int, Answer]]:
     """Yield what is told to each row that asked, and that no result speaks of: whose rank is _NOTHING."""
     missing: dict[str, int] = {}
     # Of a row that was sent again, the newest batch tells.
@@ -186,8 +194,7 @@ def _fates(record: JobRecord, ranks: bytearray, *, unplaced: Mapping[str, str]) 
             if not told[number]:
                 told[number] = 1
                 missing[error] = missing.get(error, 0) + 1
-                answer = Answer(custom_id=f"{record.ids}-{number}", outcome=outcome, error=error, unread=unread)
-                yield number, answer
+                yield number, Answer(custom_id=id_of(number), outcome=outcome, error=error, unread=unread)
     for error, count in missing.items():
         _LOG.warning("%s: no result line for %d of %d rows: %s", record.name, count, record.height, error)
 
