@@ -4,11 +4,19 @@ import re
 from collections.abc import Collection
 
 _SPOKEN = re.compile(
-    # A verb, perhaps with the job that it is to be about.
-    r"\b(?P<verb>send|list|check|wait|fetch|cancel|retry|delete)_batch(?:es)?\b(?:\('(?P<job>[^']*)'\))?"
+    # What others have written stays: what is quoted, lines that list, names of columns, words of a provider.
+    r"(?<!\w)'(?:[^'\\\n]|\\.)*'(?!\w)"
+    r'|(?<!\w)"(?:[^"\\\n]|\\.)*"(?!\w)'
+    r"|^ {2}.*$"
+    r"|\bThe columns are: .*?(?:\.(?=\s)|$)"
+    r"|\banswered (?:\d{3}\b|with something else\b)[^:]*: (?s:.*?)(?=, and redirects are not followed|\Z)"
+    # A verb, perhaps with the job that it is to be about; not as a part of a path.
+    r"|(?<![\w./\\-])(?P<verb>send|list|check|wait|fetch|cancel|retry|delete)_batch(?:es)?"
+    r"(?:\('(?P<job>[\w.-]+)'\)|(?![\w(/\\-]|\.\w))"
     # A value of ours as Python shows it: its options are none of the command's.
     r"|\b\w+\([^()]*\)"
-    r"|(?<![^\s(])(?P<option>[a-z_]+)=(?:True\b|(?=[\s.,:;)]|$)|(?P<valued>(?=\S)))"
+    r"|(?<![^\s(])(?P<option>[a-z_]+)=(?:True(?=[\s.,:;)]|$)|(?=[\s.,:;)]|$)|(?P<valued>(?=\S)))",
+    re.MULTILINE,
 )
 
 
