@@ -107,6 +107,17 @@ def test_rows_that_somebody_has_changed_since_are_not_taken_for_those_of_then(ho
 
 
 @pytest.mark.usefixtures("api")
+def test_long_cells_are_shown_where_they_differ() -> None:
+    dots = "." * 1_000
+    first, second = (TABLE.with_columns(text=pl.Series(["one", "two", dots + end])) for end in ("then", "now" + dots))
+    led_in, rest = "." * 20, "." * 37
+    assert changed(by_batch, first, second) == {
+        "data": "the same shape with other values; the first that differs is row 3: "
+        f"its 'text' was …{led_in}then', now …{led_in}now{rest}…"
+    }
+
+
+@pytest.mark.usefixtures("api")
 def test_a_batch_of_conversations_says_which_is_another() -> None:
     talks = [llm_message(text) for text in ("one", "two", "three")]
     found = changed(lambda some: send_batch(some, MODEL, name="talks"), talks, [*talks[:2], llm_message("drei")])

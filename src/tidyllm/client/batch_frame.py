@@ -12,6 +12,7 @@ import msgspec
 import narwhals as nw
 import polars as pl
 
+from tidyllm.client.changed import apart
 from tidyllm.client.collect import Collected
 from tidyllm.client.columns import Columns
 from tidyllm.client.frame import ROW_ID, Table, cell_bytes, join_columns
@@ -27,7 +28,6 @@ _FLOAT_BYTES = 4
 _CONVERSATION = "conversation"
 """The column of the conversations of a list, as JSON."""
 _ID = "custom_id"
-_SHOWN_CHARACTERS = 40
 
 Numbered = Iterable[tuple[int, Answer]]
 """Answers with the numbers of their rows, from 1; of two for one row the later counts."""
@@ -81,8 +81,8 @@ def row_that_differs(table: Table, rows: Path, *, record: JobRecord) -> str | No
     for number, (was, now) in enumerate(zip(kept.rows(), table.rows(), strict=False), 1):
         for name in shared:
             if cell_bytes(was[name]) != cell_bytes(now[name]):
-                told = f"its {name!r} was {_short(was[name])}, now {_short(now[name])}"
-                return f"the first that differs is row {number:,}: {told}"
+                old, new = apart(repr(was[name]), repr(now[name]))
+                return f"the first that differs is row {number:,}: its {name!r} was {old}, now {new}"
     if kept.height == table.height:
         return "what both have is the same"
     return f"the first {min(kept.height, table.height):,} are the same"
@@ -181,11 +181,6 @@ class _Vectors:
                 pl.Series("llm_error", self._error, pl.String),
             ]
         )
-
-
-def _short(value: object) -> str:
-    told = repr(value)
-    return told if len(told) <= _SHOWN_CHARACTERS else f"{told[:_SHOWN_CHARACTERS]}…"
 
 
 def _kind(record: JobRecord) -> TableKind:

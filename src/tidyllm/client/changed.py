@@ -43,9 +43,15 @@ def _difference(part: str, old: Mapping[str, str], *, new: Mapping[str, str], wh
         return _asked(old, new, where=where)
     if part == "requests":
         return "other lines than then"
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(old[part], new[part], strict=False))
+    was, now = apart(old[part], new[part])
+    return f"was {was}, now {now}"
+
+
+def apart(was: str, now: str) -> tuple[str, str]:
+    """Return two texts that differ as they are shown: long ones from shortly before the place where they do."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(was, now, strict=False))
     start = max(sum(1 for _ in alike) - _LED_IN_CHARACTERS, 0)
-    return f"was {_shown(old[part], start=start)}, now {_shown(new[part], start=start)}"
+    return _shown(was, start=start), _shown(now, start=start)
 
 
 def _columns(old: str, new: str) -> str:
