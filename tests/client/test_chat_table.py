@@ -14,6 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from tests.client.tables import ANSWER, of, rows, said
+from tests.transport.scripted import python
 from tidyllm import LLMMessage, achat, chat, llm_message, local, openai, summary, using
 from tidyllm.core.errors import (
     AuthError,
@@ -450,3 +451,25 @@ def test_a_summary_has_a_row_for_each_kind_of_end() -> None:
         summary(rows(2))
     with pytest.raises(SettingError, match="no column 'llm_cost'"):
         summary(rated.drop("llm_cost"))
+
+
+@pytest.mark.parametrize("verb", ["chat(table, mine, prompt='{t}')", "send_batch(table, mine, prompt='{t}')"])
+@pytest.mark.parametrize("kind", ["pl.DataFrame", "pd.DataFrame"])
+def test_a_table_is_refused_after_a_fork_and_does_not_hang(model: SimulatedModel, kind: str, verb: str) -> None:
+    # Polars waited for its threads without end before the network's were missed.
+    code = f"""if True:
+    import os, sys, pandas as pd, polars as pl
+    from tidyllm import chat, local, send_batch
+    from tidyllm.errors import SettingError
+    mine, table = local("m", base_url=sys.argv[1]), {kind}({{"t": ["a"]}})
+    chat(table, mine, prompt="{{t}}")
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    try:
+        {verb}
+    except SettingError as error:
+        sys.exit(0 if "forked" in str(error) else 3)
+    """
+    process = python(code, model.base_url)
+    assert (process.returncode, process.stderr) == (0, "")

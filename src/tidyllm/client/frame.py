@@ -21,6 +21,7 @@ from tidyllm.core.errors import SettingError
 from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.reply import Reply
 from tidyllm.core.schema import Schema
+from tidyllm.transport.background import BACKGROUND
 
 ROW_ID = "llm_custom_id"
 """Column of `rows.parquet` that says which request belongs to a row."""
@@ -159,6 +160,8 @@ def read_table(
     Raises SettingError for anything else, and for columns that answers, whose names begin so, would collide with;
     `adds` says which these are where they are not those of a chat.
     """
+    # Threads of polars do not come along either, and it would wait for them without end.
+    BACKGROUND.refuse_fork()
     frame = open_table(data)
     added = (ROW_ID, *(prefix + name for name in adds or Columns(schema).types))
     refuse_collision(frame.columns, adds=added, hint=', or give prefix="new_"')

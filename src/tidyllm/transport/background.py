@@ -99,6 +99,14 @@ class Background:
         with contextlib.suppress(KeyboardInterrupt):  # Whoever presses Ctrl-C again wants no more waiting, and has it.
             self.close()
 
+    def refuse_fork(self) -> None:
+        """Raise SettingError in a process that was forked from one that had used the network; `start` does so too.
+
+        For work that comes before a request and would wait there for other threads that did not come along.
+        """
+        if self._running is not None:
+            refuse_fork(self._running.pid)
+
     def start_watched(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
         """Do what `start` does, for what is of no use once the interpreter ends, which then does not wait for it."""
         future = self.start(coroutine)
