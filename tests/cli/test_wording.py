@@ -63,3 +63,10 @@ def test_what_is_ours_beside_it_is_told_all_the_same() -> None:
         "It answered 301: no name= It points to /x, and redirects are not followed: give the right --base-url."
     )
     assert in_commands(said, options=batch_options()) == told
+
+
+def test_what_was_typed_stays_as_it_was_typed() -> None:
+    said = "There is no folder fetch_batch to write limit= into: see list_batches, or give budget=."
+    told = "There is no folder fetch_batch to write limit= into: see tidyllm batch list, or give --budget."
+    typed = ["fetch", "--out", "fetch_batch/x.csv", "limit="]
+    assert in_commands(said, options=batch_options(), typed=typed) == told

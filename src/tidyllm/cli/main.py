@@ -45,8 +45,9 @@ def main() -> None:
     try:
         app()
     except TidyllmError as error:
-        message = "\n".join([f"error: {error}", *getattr(error, "__notes__", ())])
-        typer.echo(in_commands(message, options=batch_options()), err=True)
+        options = batch_options()
+        for said in (f"error: {error}", *getattr(error, "__notes__", ())):
+            typer.echo(in_commands(said, options=options, typed=sys.argv[1:]), err=True)
         sys.exit(USAGE_EXIT_CODE if isinstance(error, SettingError) else ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         sys.exit(batch.INTERRUPTED_EXIT_CODE)  # It came before the command could see to it: nothing was begun.

@@ -1,7 +1,7 @@
 """Messages of the Python face in the words of the command line: `partial=True` is `--partial` here."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 _SPOKEN = re.compile(
     # What others have written stays: what is quoted, lines that list, names of columns, words of a provider.
@@ -18,12 +18,19 @@ _SPOKEN = re.compile(
     r"|(?<![^\s(])(?P<option>[a-z_]+)=(?:True(?=[\s.,:;)]|$)|(?=[\s.,:;)]|$)|(?P<valued>(?=\S)))",
     re.MULTILINE,
 )
+_PARTS = re.compile(r"[\s/\\]+")
 
 
-def in_commands(message: str, *, options: Collection[str]) -> str:
-    """Return a message with the verbs and the options that it names called as the command line calls them."""
+def in_commands(message: str, *, options: Collection[str], typed: Iterable[str] = ()) -> str:
+    """Return a message with the verbs and the options that it names called as the command line calls them.
+
+    A word of what the user has `typed` stays: a file may be called fetch_batch.
+    """
+    words = {word for argument in typed for word in _PARTS.split(argument)}
 
     def told(found: re.Match[str]) -> str:
+        if found[0] in words:
+            return found[0]
         if found["verb"]:
             return " ".join(filter(None, ("tidyllm batch", found["verb"], found["job"])))
         option = f"--{(found['option'] or '').replace('_', '-')}"
