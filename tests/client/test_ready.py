@@ -158,6 +158,15 @@ def test_each_request_has_a_row_in_the_order_of_the_file_whatever_came(
     assert "the table is in the order in which results came" in caplog.text
 
 
+def test_vectors_that_never_came_have_a_row_too(api: FakeApi) -> None:
+    asked = [{"model": "text-embedding-3-small", "input": text} for text in ("one", "two")]
+    file = lines(*(line(text, url="/v1/embeddings", body=body) for text, body in zip("ab", asked, strict=True)))
+    send_ready(prepare_ready(file, find_provider("openai")(), settings=SendSettings(name="vectors")))
+    api.complete(output=[], error=[failed("b")])
+    table = fetch_batch("vectors")
+    assert table.select("custom_id", "llm_status").rows() == [("a", "failed"), ("b", "failed")]
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(b"{}\n" * 4, "is damaged"), (b"{}\n", "is damaged"), (b"", "has 0 requests")]
 )
