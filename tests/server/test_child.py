@@ -10,12 +10,13 @@ from typing import IO
 import pytest
 
 from tidyllm.core.disk import LocalDisk
-from tidyllm.server.child import OPEN_FILES, READY
+from tidyllm.server.child import READY
 from tidyllm.server.declared import UpstreamSettings
 from tidyllm.server.places import make_folders
 from tidyllm.server.process import Orders, Role, encode_orders, encode_upstreams
 from tidyllm.server.settings import Settings
 from tidyllm.server.stores.sql.migrate import migrate
+from tidyllm.transport.open_files import OPEN_FILES
 
 DEADLINE_S = 60
 

@@ -11,7 +11,6 @@ import gc
 import importlib
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -26,19 +25,18 @@ from tidyllm.server.process import Life, Orders, Role, UpstreamsNow, decode_orde
 from tidyllm.server.store import Store
 from tidyllm.server.stores.sql.engine import open_store
 from tidyllm.server.thread import StoreThread
+from tidyllm.transport.open_files import allow_open_files
 
 log = logging.getLogger(__name__)
 
 READY = b"ready\n"
 GC_THRESHOLD = 50_000
 PIECE_BYTES = 65_536
-OPEN_FILES = 10_240
-"""As many as a process may want: connections, and a journal of each batch. Systems allow 1024 or 256 unless asked."""
 
 
 def main(disk: Disk, opening: Callable[[Path], Store]) -> None:
     """Read the orders, and live by them; `opening` opens the store of a data folder."""
-    _allow_many_files()
+    allow_open_files()
     told = _Told(sys.stdin.fileno())
     orders = _read_orders(told)
     if orders is None:
@@ -92,15 +90,6 @@ def _read_orders(told: _Told) -> Orders | None:
         return orders
     settings = msgspec.structs.replace(orders.settings, upstreams=decode_upstreams(lines[-1]))
     return msgspec.structs.replace(orders, settings=settings)
-
-
-def _allow_many_files() -> None:
-    """Let this process have as many files open as it may want, or as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):  # It goes on with fewer.
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _spare_the_collector() -> None:

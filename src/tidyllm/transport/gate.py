@@ -13,6 +13,8 @@ import msgspec
 from tidyllm.core.clock import Clock
 from tidyllm.core.rate_limit import RateLimit
 from tidyllm.core.wire import Lane, Response
+from tidyllm.transport.concurrency import LIMIT_MAX
+from tidyllm.transport.open_files import allow_open_files
 from tidyllm.transport.pace import NO_CEILINGS, Ceilings, LanePace
 
 _LOG = logging.getLogger("tidyllm.transport")
@@ -54,7 +56,8 @@ class Gate:
     def __init__(self, lane: Lane, *, now: float) -> None:
         self._lane = lane
         self._lock = threading.Lock()
-        self._pace = LanePace(now=now)
+        self._most = _most_at_once(allow_open_files())
+        self._pace = LanePace(now=now, ceilings=self._most)
         self._waiting: deque[_Waiting] = deque()
         self._kept: list[Ceilings] = []
         self.seen: Seen | None = None
@@ -123,7 +126,7 @@ class Gate:
     def _keep(self, kept: list[Ceilings], clock: Clock) -> None:
         with self._lock:
             self._kept = kept
-            self._pace.keep(_lowest(kept), now=clock.monotonic())
+            self._pace.keep(_lowest([self._most, *kept]), now=clock.monotonic())
         self._wake_next()
 
     def _wake_next(self) -> None:
@@ -167,9 +170,15 @@ async def _either(woken: asyncio.Future[None], clock: Clock, *, wait_s: float) -
         sleeping.cancel()
 
 
+def _most_at_once(files: int | None) -> Ceilings:
+    """Return the ceiling that a process has which may have so many files open: each connection is one.
+
+    Half of them are for other lanes, for connections that wait to be used again, and for the program itself.
+    """
+    return NO_CEILINGS if files is None or files // 2 >= LIMIT_MAX else Ceilings(concurrency=max(files // 2, 1))
+
+
 def _lowest(kept: list[Ceilings]) -> Ceilings:
-    if not kept:
-        return NO_CEILINGS
     names = Ceilings.__struct_fields__
     given = {name: [value for each in kept if (value := getattr(each, name)) is not None] for name in names}
     return Ceilings(**{name: min(values, default=None) for name, values in given.items()})
