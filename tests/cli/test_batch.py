@@ -204,6 +204,7 @@ def test_on_a_terminal_people_see_tables(place: Path, cli: Cli, monkeypatch: pyt
         ),
         (("send", "rows.csv", *ASK, "--param", "seed=1", "--param", "seed=2"), "seed is given twice."),
         (("send", "rows.csv", *ASK, "--param", "warmth=1"), "no option 'warmth'"),
+        (("send", "rows.csv", *ASK, "--param", "model=m"), "model is no parameter of a model: --model says whom"),
         (("send", "rows.csv", *ASK, "--schema", "none.json"), "none.json cannot be read"),
         (("send", "rows.csv", *ASK, "--schema", "rows.csv"), "rows.csv is no JSON Schema"),
         (("send", "rows.csv", *ASK, "--budget", "1"), "No price is known"),

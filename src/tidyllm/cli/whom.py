@@ -8,6 +8,9 @@ from tidyllm.core.errors import SettingError
 if TYPE_CHECKING:
     from tidyllm.provider import Model, Options
 
+_NAMED = frozenset({"self", "model"})
+"""Names that Python gives a meaning of their own where the others are parameters."""
+
 
 def model_from(
     word: str, *, base_url: str | None = None, api: str | None = None, params: Iterable[str] = ()
@@ -25,6 +28,8 @@ def model_from(
         name, equals, value = param.partition("=")
         if not equals:
             raise SettingError(f"--param is a name and a value, as in --param temperature=0, not {param!r}.")
+        if name in _NAMED:
+            raise SettingError(f"{name} is no parameter of a model: --model says whom to ask.")
         if name in told or name in options:
             raise SettingError(f"{name} is given twice.")
         told[name] = _value(value)
