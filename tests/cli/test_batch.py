@@ -134,7 +134,7 @@ def test_what_runs_is_fetched_in_part_stopped_and_sent_again(place: Path, cli: C
         early = cli("fetch", "held", "--out", "out.csv")
         assert early.code == 1
         assert "held has not ended" in early.err
-        assert "fetch what there is with --partial." in early.err
+        assert "fetch what there is with partial=True." in early.err
         partial = cli("fetch", "held", "--partial")
         assert (partial.code, partial.err.splitlines()[-1]) == (0, "3 rows: 3 pending")
         model.witness.wait(received=model.witness.counts().answered + 3)
@@ -212,7 +212,7 @@ def test_on_a_terminal_people_see_tables(place: Path, cli: Cli, monkeypatch: pyt
         (("run", "rows.csv", *ASK, "--out", "none/out.csv"), "There is no folder none"),
         (("run", "rows.csv", *ASK, "--out", "rows.csv"), "rows.csv is what is sent: give --out another name."),
         (("check", "job", "--base-url", "http://127.0.0.1:1/v1"), "--base-url needs --model"),
-        (("list", "--limit", "0"), "--limit must be at least 1"),
+        (("list", "--limit", "0"), "limit= must be at least 1"),
     ],
 )
 def test_what_cannot_be_is_told_and_nothing_is_sent(words: tuple[str, ...], said: str, place: Path, cli: Cli) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from tidyllm.cli import batch, serve, simulate, upstreams
-from tidyllm.cli.wording import in_commands
 from tidyllm.core.errors import SettingError, TidyllmError
 
 ERROR_EXIT_CODE = 1
@@ -45,15 +44,7 @@ def main() -> None:
     try:
         app()
     except TidyllmError as error:
-        options = batch_options()
-        for said in (f"error: {error}", *getattr(error, "__notes__", ())):
-            typer.echo(in_commands(said, options=options, typed=sys.argv[1:]), err=True)
+        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
         sys.exit(USAGE_EXIT_CODE if isinstance(error, SettingError) else ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         sys.exit(batch.INTERRUPTED_EXIT_CODE)  # It came before the command could see to it: nothing was begun.
-
-
-def batch_options() -> set[str]:
-    """Return the options that the commands of `tidyllm batch` have."""
-    commands = typer.main.get_group(batch.app).commands.values()
-    return {name for command in commands for param in command.params for name in param.opts}
