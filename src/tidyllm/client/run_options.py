@@ -74,7 +74,7 @@ def run_settings(options: RunOptions, *, reask: bool = False) -> RunSettings:
         value = getattr(settings, name)
         if value is not None and not LEAST <= value <= MOST:
             # The value itself may have more digits than Python writes.
-            raise SettingError(f"{name}= must be a number above 0, from {LEAST:g} to {MOST:,}.")
+            raise SettingError(f"{name}= must be a number above 0, and {MOST:,} at most.")
     sendable(settings.prefix, called="prefix=")
     if settings.mode == "batch":
         _refuse_of_now(options, reask=reask)
