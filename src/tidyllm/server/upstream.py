@@ -117,6 +117,7 @@ class Upstream:
             body=bytes(question.request.body),
             timeout_s=self._settings.request_timeout_s,
             body_bytes_max=self._settings.response_bytes_max,
+            lets_go=True,  # Only the end of the worker cancels it, and then its answer has no journal to go to.
         )
         try:
             return await self._sender.send(request, ())
