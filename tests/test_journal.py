@@ -1,11 +1,12 @@
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidyllm.core.errors import JournalError
-from tidyllm.journal import MAGIC, Kind, Reader, Replay, encode, first_answers, scan
+from tidyllm.journal import MAGIC, NEAR_BYTES, Kind, Place, Reader, Replay, encode, first_answers, scan
 
 Written = tuple[int, int, int, Kind, bytes]  # shard, epoch, line, kind, data
 
@@ -32,6 +33,19 @@ def test_what_was_written_is_read_back(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.mktemp("journal") / "one.log"
     write(path, written)
     assert read(path) == written
+
+
+@pytest.mark.parametrize("size", [300, NEAR_BYTES - 1, NEAR_BYTES, NEAR_BYTES + 1])
+def test_records_are_read_in_any_order_whatever_their_length(tmp_path: Path, size: int) -> None:
+    data = {(name, line): f"{name} {line} ".encode() * (size // 4) for name in "ab" for line in range(1, 40)}
+    places: list[tuple[str, int, Place]] = []
+    for name in "ab":
+        write(tmp_path / name, [(0, 1, line, Kind.ANSWERED, data[name, line][:size]) for line in range(1, 40)])
+        places += [(name, line, place) for line, place in scan(tmp_path / name)]
+    Random(5).shuffle(places)
+    with Reader() as reader:
+        for name, line, place in places:
+            assert reader.read(place) == data[name, line][:size]
 
 
 @given(st.lists(records, min_size=1, max_size=8), st.data())
