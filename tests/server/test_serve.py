@@ -243,6 +243,18 @@ def test_two_workers_share_the_work(tmp_path: Path, model: SimulatedModel) -> No
     assert model.witness.counts().received == 2000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux lets a process say where it runs.")
+def test_each_worker_runs_on_one_processor_the_next_one_on_the_next(tmp_path: Path, model: SimulatedModel) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    with serving(tmp_path, model, "--workers", "2") as served:
+        served.ended(served.create(10))  # All threads that it needs have begun.
+        places = [_processors(pid) for pid in served.worker_pids()]
+        assert _processors(served.process.pid) == {frozenset(allowed)}
+    first, second = sorted(allowed.index(min(min(place))) for place in places)
+    assert [len(place) for place in places] == [1, 1]
+    assert (second - first) % len(allowed) in {1 % len(allowed), -1 % len(allowed)}
+
+
 def test_the_folder_is_private_and_has_one_server(tmp_path: Path, model: SimulatedModel) -> None:
     data = tmp_path / "data"
     with serving(data, model):
@@ -369,6 +381,12 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: py
 def test_a_port_in_use_is_refused_with_advice(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--port"):
         run(Settings(data=tmp_path, port=taken.getsockname()[1]), print)
+
+
+def _processors(pid: int) -> set[frozenset[int]]:
+    """Return where the threads of a process may run."""
+    threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return {frozenset(os.sched_getaffinity(thread)) for thread in threads}
 
 
 def _alive(pid: int) -> bool:

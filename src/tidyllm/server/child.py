@@ -22,6 +22,7 @@ import uvloop
 from tidyllm.core.clock import SystemClock
 from tidyllm.core.disk import Disk, LocalDisk
 from tidyllm.server.process import Life, Orders, Role, UpstreamsNow, decode_orders, decode_upstreams
+from tidyllm.server.processor import keep_to_one
 from tidyllm.server.store import Store
 from tidyllm.server.stores.sql.engine import open_store
 from tidyllm.server.thread import StoreThread
@@ -41,6 +42,8 @@ def main(disk: Disk, opening: Callable[[Path], Store]) -> None:
     orders = _read_orders(told)
     if orders is None:
         return
+    if orders.role is Role.WORKER:
+        keep_to_one(orders.number)
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s {orders.role.value}[{os.getpid()}] %(levelname)s %(message)s"
     )

@@ -26,6 +26,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is told at its start."""
 
     role: Role
+    number: int = 0
+    """Which process of that role it is."""
     settings: Settings
     socket_fds: tuple[int, ...]
     """The listening socket, inherited by the api; empty for the others."""

@@ -128,7 +128,8 @@ class _Supervisor:
         self._listening = listening
         self._announce = announce
         self._stop = asyncio.Event()
-        self._places = [Role.API, Role.CLERK] + [Role.WORKER] * settings.workers
+        workers = [(Role.WORKER, number) for number in range(settings.workers)]
+        self._places = [(Role.API, 0), (Role.CLERK, 0), *workers]
         self._unready = len(self._places)
         self._exit_code = 0
         self._tellable: set[asyncio.subprocess.Process] = set()
@@ -137,13 +138,13 @@ class _Supervisor:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+        for signaled in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signaled, self._stop.set)
         if self._reload is not None:
             loop.add_signal_handler(signal.SIGHUP, self._hear_hangup, self._reload)
         async with asyncio.TaskGroup() as tasks:
-            for role in self._places:
-                tasks.create_task(self._keep(role))
+            for role, number in self._places:
+                tasks.create_task(self._keep(role, number))
         return self._exit_code
 
     def _hear_hangup(self, reload: Callable[[], Settings]) -> None:
@@ -165,7 +166,7 @@ class _Supervisor:
             assert process.stdin is not None  # noqa: S101 - a pipe was asked for
             process.stdin.write(encode_upstreams(fresh.upstreams))
 
-    async def _keep(self, role: Role) -> None:
+    async def _keep(self, role: Role, number: int) -> None:
         """Keep one process of a role alive, with a growing pause between lives that are short."""
         loop = asyncio.get_running_loop()
         delay = RESTART_DELAY_FIRST_S
@@ -174,7 +175,7 @@ class _Supervisor:
         while not self._stop.is_set():
             begun = loop.time()
             try:
-                process = await self._start(role)
+                process = await self._start(role, number)
             except OSError as error:  # No descriptor, no memory, no process left: it passes.
                 log.error("The %s process cannot be started: %s", role.value, as_sentence(error))  # noqa: TRY400
                 await self._stopped_within(RESTART_DELAY_MAX_S)
@@ -196,7 +197,7 @@ class _Supervisor:
             await self._stopped_within(delay)
             delay = min(delay * 2, RESTART_DELAY_MAX_S)
 
-    async def _start(self, role: Role) -> asyncio.subprocess.Process:
+    async def _start(self, role: Role, number: int) -> asyncio.subprocess.Process:
         # A socket that a slow worker still held would keep the port from the next `serve`: only the api gets it.
         fds = (self._listening.fileno(),) if role is Role.API else ()
         # A session of its own: Ctrl-C comes to this process alone, which then stops the others in good order.
@@ -208,7 +209,7 @@ class _Supervisor:
             start_new_session=True,
         )
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-        process.stdin.write(encode_orders(Orders(role=role, settings=self._settings, socket_fds=fds)))
+        process.stdin.write(encode_orders(Orders(role=role, number=number, settings=self._settings, socket_fds=fds)))
         if role is not Role.API:
             self._tellable.add(process)
         return process

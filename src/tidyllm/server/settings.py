@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream_key_env: str = "TIDYLLM_UPSTREAM_KEY"
     """Name of the environment variable that holds the upstream's key, if it wants one."""
     workers: Count = 1
-    """Worker processes."""
+    """Worker processes; on Linux each runs on one processor."""
     concurrency: Count = 1024
     """Most requests in flight, in each worker; how many there are is found."""
     in_flight_bytes_max: Count = 128 * MIB
