@@ -387,7 +387,7 @@ def test_a_run_ends_when_its_time_is_up() -> None:
     [
         ({"rpm": 0}, "rpm= must be a number above 0"),
         ({"budget": float("nan")}, "budget= must be a number above 0"),
-        ({"max_concurrency": 10**400}, "max_concurrency= must be a number .* to 1,000,000,000,000"),
+        ({"max_concurrency": 10**400}, "max_concurrency= must be a number above 0, and 1,000,000,000,000 at most"),
         ({"max_concurrency": -(10**5000)}, "max_concurrency= must be a number above 0"),
         ({"timeout": 10**400}, "An option has a value that it cannot have"),
         ({"rpm": 1e300}, "rpm= must be a number"),
