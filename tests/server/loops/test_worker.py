@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 
@@ -12,6 +13,7 @@ from tidyllm.server.loops.worker import BATCHES_MAX, STOCK_MIN
 from tidyllm.server.places import batch_journals, worker_lock
 from tidyllm.server.store import DEFAULT_PROJECT
 from tidyllm.testing import SimulatedModel
+from tidyllm.transport.pace import Ceilings
 
 
 def test_every_line_is_asked_once_and_journaled(house: House, model: SimulatedModel) -> None:
@@ -55,6 +57,25 @@ def test_requests_that_share_a_system_prompt_go_together_unless_the_batch_is_to_
     asyncio.run(scenario())
     order = [*range(16)] if in_order else [*range(0, 16, 2), *range(1, 16, 2)]
     assert [*model.witness.keys()] == [f"question {number} of batch_1" for number in order]
+
+
+def test_a_worker_that_is_cancelled_begins_nothing_more(house: House, model: SimulatedModel) -> None:
+    # Found by random lives: lines that it still took were refused by its tasks' group, and left an unused coroutine.
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        await house.start(60)
+        model.hold()
+        with contextlib.suppress(Killed):
+            async with house.worker() as worker:
+                await asyncio.to_thread(model.witness.wait, received=8)
+                worker._upstreams.all[0].pace.keep(Ceilings(concurrency=16), now=loop.time())
+                loop.call_soon(loop.call_soon, worker._stirred.set)  # When it has been cancelled, and not ended yet.
+                raise Killed
+        gc.collect()
+        assert model.witness.counts().received == 8
+        model.release()
+
+    asyncio.run(scenario())
 
 
 def test_after_a_kill_only_what_was_in_flight_is_asked_again(house: House, model: SimulatedModel) -> None:

@@ -93,7 +93,10 @@ class Worker:
                     duties = (self._ledger.commit(opened=self._stirred.set), self._ledger.tell(), self._pump(asking))
                     accounting = [tasks.create_task(duty) for duty in duties]
                     attend = tasks.create_task(self._attend())
-                    await self._stopping.wait()
+                    try:
+                        await self._stopping.wait()
+                    finally:
+                        self.stop()  # If it is cancelled nothing more may be sent either.
                     deadline = self._clock.monotonic() + self._settings.cancel_grace_s
                     grace.reschedule(asyncio.get_running_loop().time() + self._settings.cancel_grace_s)
                     attend.cancel()
