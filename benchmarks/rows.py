@@ -1,7 +1,7 @@
 """How fast a named run over a table is, what it costs, and whether it keeps to a limit that is announced in headers.
 
-The floor is a bare loop of the same HTTP client as a script has it, in `asyncio.run`; the same on uvloop, which our own
-thread runs, is told beside it. AsyncOpenAI in a gather is measured too, and `litellm.acompletion` where it can be
+The floor is a bare loop of the same HTTP client on the same kind of event loop, uvloop's; the same as a script has it,
+in `asyncio.run`, is told beside it. AsyncOpenAI in a gather is measured too, and `litellm.acompletion` where it can be
 imported. The model has a process of its own, and so has each run.
 """
 
@@ -77,7 +77,7 @@ def by_table(url: str, count: int, *, in_flight: int | None) -> None:
 
 
 def by_client(
-    url: str, count: int, *, in_flight: int | None, run: Callable[[Coroutine[object, object, None]], None] = asyncio.run
+    url: str, count: int, *, in_flight: int | None, run: Callable[[Coroutine[object, object, None]], None] = uvloop.run
 ) -> None:
     """Ask with the bare HTTP client."""
 
@@ -134,7 +134,7 @@ async def _gathered(ask: Callable[[str], Coroutine[object, object, object]], cou
 CONTENDERS: dict[str, Callable[..., None]] = {
     "table": by_table,
     "client": by_client,
-    "client on uvloop": partial(by_client, run=uvloop.run),
+    "client in asyncio.run": partial(by_client, run=asyncio.run),
     "openai": by_openai,
     "litellm": by_litellm,
 }
@@ -164,19 +164,19 @@ def contend(name: str, url: str, count: int, *, in_flight: int, folder: str) -> 
 def cost(folder: Path, *, count: int, others: int) -> list[Figure]:
     """Measure CPU and speed without latency."""
     with simulated(folder) as url:
-        names = ("client", "client on uvloop", "table")
+        names = ("client", "client in asyncio.run", "table")
         rounds = [[ran(name, url, count) for name in names] for _ in range(ROUNDS)]
-        bare, faster, table = (
+        bare, script, table = (
             sorted(runs, key=lambda run: run.seconds)[ROUNDS // 2] for runs in zip(*rounds, strict=True)
         )
         share = 100 * bare.seconds / table.seconds
         figures = [
             Figure(name="no latency: bare client (floor)", value=count / bare.seconds, unit="rows/s", ratio=1),
             Figure(
-                name="no latency: bare client on uvloop",
-                value=count / faster.seconds,
+                name="no latency: bare client in asyncio.run",
+                value=count / script.seconds,
                 unit="rows/s",
-                ratio=bare.seconds / faster.seconds,
+                ratio=bare.seconds / script.seconds,
             ),
             Figure(name="no latency: chat, named", value=count / table.seconds, unit="rows/s", ratio=share / 100),
             Figure(name="no latency: chat, of the floor", value=share, unit="%", at_least=SHARE_MIN),

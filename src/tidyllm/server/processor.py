@@ -17,7 +17,7 @@ def keep_to_one(number: int) -> None:
     if sys.platform != "linux":  # pragma: no cover - elsewhere the system moves it about.
         return
     allowed = sorted(os.sched_getaffinity(0))
-    # Workers of other servers on the same machine begin elsewhere.
+    # Workers of several servers on the same machine do not all begin with the same one.
     chosen = allowed[(os.getppid() + number) % len(allowed)]
     with contextlib.suppress(OSError):  # A sandbox may forbid it: then it is only slower.
         os.sched_setaffinity(0, {chosen})
