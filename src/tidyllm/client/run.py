@@ -282,10 +282,11 @@ class Run:
     def _take(self, number: int, answer: Answer) -> None:
         self._count(answer)
         self._sink(number, answer)
-        now = self._transport.clock.monotonic()
-        if self._show is not None and now - self._shown_at >= SHOWN_EVERY_S:
-            self._shown_at = now
-            self._show(self.told)
+        if self._show is not None:
+            now = self._transport.clock.monotonic()
+            if now - self._shown_at >= SHOWN_EVERY_S:
+                self._shown_at = now
+                self._show(self.told)
 
     def _follows(self, number: int, first: Request) -> bool:
         """Whether an equal request was asked before: then its answer is this row's too."""
@@ -339,7 +340,9 @@ class Run:
 def _answer(row_id: str, turns: Sequence[Turn], *, failed: PartlyFailedError | None = None) -> Answer:
     """Return how a row ended that was answered, in one turn or in several; `failed` says that the last try failed."""
     answered = [turn for turn in turns if isinstance(turn, AssistantTurn)]
-    answer = judged(row_id, priced(_summed([turn.reply for turn in answered])), schema=answered[-1].schema)
+    last = answered[-1]
+    reply = last.reply if len(answered) == 1 else _summed([turn.reply for turn in answered])
+    answer = judged(row_id, priced(reply), schema=last.schema)
     if failed is None or answer.reply is None:
         return answer
     attempts = (answer.reply.attempts or 0) + (getattr(failed.__cause__, "attempts", None) or 0)

@@ -74,8 +74,9 @@ class RunJournal:
 
         It is durable soon after.
         """
-        kind = Kind.ANSWERED if _is_answer(answer) else Kind.FAILED
-        self._journal.append(encode(shard=0, epoch=self._epoch, line=number, kind=kind, data=_written(answer)))
+        good = _is_answer(answer)
+        kind, data = Kind.ANSWERED if good else Kind.FAILED, _written(answer, is_json=good)
+        self._journal.append(encode(shard=0, epoch=self._epoch, line=number, kind=kind, data=data))
         self._dirty.set()
         if not self._flushing:
             self._flushing = True
@@ -146,12 +147,13 @@ def _is_answer(answer: Answer) -> bool:
     return answer.reply is not None and not unread
 
 
-def _written(answer: Answer) -> bytes:
+def _written(answer: Answer, *, is_json: bool) -> bytes:
+    """Return what a record holds; `is_json` says that the answer was read as JSON."""
     reply = answer.reply
     if reply is None or not reply.body:
         return msgspec.json.encode(_Kept(answer))
     bare = msgspec.structs.replace(answer, reply=msgspec.structs.replace(reply, body=b""))
-    if _is_answer(answer):  # It was read as JSON.
+    if is_json:
         return msgspec.json.encode(_Kept(bare, body=msgspec.Raw(reply.body)))
     return msgspec.json.encode(_Kept(bare, text=reply.body.decode("utf-8", "replace")))
 

@@ -24,8 +24,11 @@ class Listener(msgspec.Struct, frozen=True):
 
 def told(conversation: Conversation, listener: Listener) -> Conversation:
     """Return the conversation as that model may see it: without what is opaque to it."""
-    turns = tuple(_told(turn, listener) for turn in conversation.turns)
-    return msgspec.structs.replace(conversation, turns=turns)
+    for turn in conversation.turns:
+        if isinstance(turn, AssistantTurn) and turn.reply.opaque is not None:
+            turns = tuple(_told(turn, listener) for turn in conversation.turns)
+            return msgspec.structs.replace(conversation, turns=turns)
+    return conversation
 
 
 def left_behind(conversation: Conversation, listener: Listener) -> tuple[str, ...]:

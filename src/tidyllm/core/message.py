@@ -66,4 +66,4 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def media(self) -> tuple[Media, ...]:
         """Return all images and files that go with it."""
-        return tuple(medium for turn in self.turns if isinstance(turn, UserTurn) for medium in turn.media)
+        return tuple([medium for turn in self.turns if isinstance(turn, UserTurn) for medium in turn.media])

@@ -104,11 +104,9 @@ def request_body(
     return body
 
 
-def _asked(params: Params) -> Iterator[tuple[str, object]]:
-    for name in Params.__struct_fields__:
-        value = getattr(params, name)
-        if name not in _NOT_SAID and value is not None:
-            yield name, value
+def _asked(params: Params) -> list[tuple[str, object]]:
+    given = msgspec.structs.asdict(params).items()
+    return [(name, value) for name, value in given if value is not None and name not in _NOT_SAID]
 
 
 def _said(name: str, value: object, *, rule: Rule | None, model: str, known: Rules) -> Iterator[Fields]:

@@ -1,6 +1,7 @@
 """Having a conversation answered, at once or in pieces: the two calls that all dialects share."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
@@ -18,8 +19,8 @@ from tidyllm.dialects.errors import api_error, request_id, success
 from tidyllm.dialects.media import counts_as
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asked, and how."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Who is asked, and how; what is said to them alike for every conversation is made once."""
 
     dialect: ChatDialect
     site: Site
@@ -27,6 +28,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     params: Params
     schema: Schema | None = None
     """What the answer must look like, if that was said."""
+
+    @cached_property
+    def listener(self) -> Listener:
+        """Return who is told."""
+        return Listener(self.site.provider, self.model, self.dialect.api)
+
+    @cached_property
+    def blank(self) -> Request:
+        """Return a request for a whole answer, but for what is asked."""
+        return _blank(self, streamed=False)
+
+    @cached_property
+    def blank_streamed(self) -> Request:
+        """Return the same for an answer in pieces."""
+        return _blank(self, streamed=True)
 
 
 _LINE_ENDS = b"\n\n"
@@ -69,16 +85,19 @@ def stream(asked: Asked, conversation: Conversation) -> Call[Reply]:
 
 
 def _request(asked: Asked, conversation: Conversation, *, streamed: bool) -> Request:
-    dialect, site, model = asked.dialect, asked.site, asked.model
-    seen = told(conversation, Listener(site.provider, model, dialect.api))
-    said = dialect.body(model, seen, params=asked.params, streamed=streamed, schema=asked.schema)
+    seen = told(conversation, asked.listener)
+    said = asked.dialect.body(asked.model, seen, params=asked.params, streamed=streamed, schema=asked.schema)
     body = msgspec.json.encode(said)
+    blank = asked.blank_streamed if streamed else asked.blank
+    return msgspec.structs.replace(blank, body=body, counts_as=counts_as(len(body), seen))
+
+
+def _blank(asked: Asked, *, streamed: bool) -> Request:
+    dialect, site, model = asked.dialect, asked.site, asked.model
     return Request(
         method="POST",
         url=dialect.url(site, model, streamed=streamed),
         headers=site.says(*dialect.headers, ("content-type", "application/json")),
-        body=body,
-        counts_as=counts_as(len(body), seen),
         auth=site.auth,
         lane=site.lane(model),
         timeout_s=site.timeout_s,

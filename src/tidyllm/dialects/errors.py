@@ -27,7 +27,10 @@ _MOVED, _WRONG, _WRONG_KEY = 300, 400, 401
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return what to name when asking the provider about an answer."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    for name in _REQUEST_IDS:
+        if found := headers.get(name):
+            return found
+    return None
 
 
 def success(response: Response, site: Site) -> bytes:

@@ -38,6 +38,8 @@ class _Waiting(msgspec.Struct, frozen=True, eq=False):
     """Where `loop` runs."""
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
+    wait_s: float
+    """After which it tries again by itself."""
 
     def wake(self) -> None:
         if threading.get_ident() == self.thread:
@@ -77,25 +79,22 @@ class Gate:
         One of many takes its turn, with no more under way than was found to be good; one that somebody waits for waits
         only while the API takes nothing, or a ceiling by the minute holds.
         """
-        try:
-            while (wait_s := self._try(clock, body_bytes=body_bytes, bulk=bulk)) > 0:
-                if TOLD_S < wait_s < math.inf:
-                    _LOG.info("%s takes nothing more for %.1f s.", self._lane, wait_s)
-                await self._wait(clock, wait_s)
-        finally:
-            self._wake_next()  # There may be room for one more, or for one in our place.
+        while (waiting := self._try(clock, body_bytes=body_bytes, bulk=bulk)) is not None:
+            if TOLD_S < waiting.wait_s < math.inf:
+                _LOG.info("%s takes nothing more for %.1f s.", self._lane, waiting.wait_s)
+            await self._wait(waiting, clock)
 
-    async def _wait(self, clock: Clock, wait_s: float) -> None:
-        """Wait so long, or until it is our turn to try again."""
-        loop = asyncio.get_running_loop()
-        me = _Waiting(threading.get_ident(), loop, loop.create_future())
-        with self._lock:
-            self._waiting.append(me)
+    async def _wait(self, waiting: _Waiting, clock: Clock) -> None:
+        """Wait as long as was said, or until it is our turn to try again."""
+        gone = True
         try:
-            await _either(me.woken, clock, wait_s=wait_s)
+            await _either(waiting.woken, clock, wait_s=waiting.wait_s)
+            gone = False
         finally:
             with self._lock:
-                self._waiting.remove(me)
+                self._waiting.remove(waiting)
+                if gone:
+                    self._wake_next()  # There may be room for one in our place.
 
     def leave(self, answer: Response | None, clock: Clock, *, seconds: float = 0.0) -> None:
         """Hear how a request ended; null where no answer came."""
@@ -106,33 +105,37 @@ class Gate:
                 self._pace.hear(answer, now=now, wall=wall)
                 if self._pace.told is not None:
                     self.seen = Seen(self._pace.told, wall)
-        self._wake_next()
+            self._wake_next()
 
     def correct(self, tokens: int, clock: Clock, *, body_bytes: int) -> None:
         """Hear how many tokens a request and its answer had in truth."""
         with self._lock:
             self._pace.correct(tokens - body_bytes / BYTES_PER_TOKEN, now=clock.monotonic())
 
-    def _try(self, clock: Clock, *, body_bytes: int, bulk: bool) -> float:
-        """Enter if that may be now and return 0, else return after how many seconds to try again."""
+    def _try(self, clock: Clock, *, body_bytes: int, bulk: bool) -> _Waiting | None:
+        """Enter if that may be now, else become one of those who wait, and return which."""
         now, tokens = clock.monotonic(), body_bytes / BYTES_PER_TOKEN
         with self._lock:
             wait = self._pace.wait_s if bulk else self._pace.rate_wait_s
-            wait_s = wait(now=now, tokens=tokens)
-            if wait_s <= 0:
-                self._pace.began(now=now, tokens=tokens)
-        return wait_s
+            if (wait_s := wait(now=now, tokens=tokens)) > 0:
+                loop = asyncio.get_running_loop()
+                waiting = _Waiting(threading.get_ident(), loop, loop.create_future(), wait_s)
+                self._waiting.append(waiting)
+                return waiting
+            self._pace.began(now=now, tokens=tokens)
+            self._wake_next()  # There may be room for one more.
+        return None
 
     def _keep(self, kept: list[Ceilings], clock: Clock) -> None:
         with self._lock:
             self._kept = kept
             self._pace.keep(_lowest([self._most, *kept]), now=clock.monotonic())
-        self._wake_next()
+            self._wake_next()
 
     def _wake_next(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].wake()
+        """Let the first one who waits try again; the lock is held."""
+        if self._waiting:
+            self._waiting[0].wake()
 
 
 class Pace:

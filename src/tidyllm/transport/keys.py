@@ -1,4 +1,4 @@
-"""The API key for a request: given explicitly, or found in the environment at the moment of sending."""
+"""The API key for a request: given explicitly, or found in the environment at the first send."""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ class Keys:
     def __init__(self, given: Key | None = None, *, environment: Mapping[str, str] = os.environ) -> None:
         self._given = given
         self._environment = environment
+        self._signed: tuple[Auth, tuple[tuple[str, str], ...]] | None = None
+        """What requests were last signed with, for the next that are signed in that way."""
 
     def __repr__(self) -> str:
         return f"Keys({'from the environment' if self._given is None else 'given'})"
@@ -20,12 +22,23 @@ class Keys:
     def sign(self, auth: Auth | None) -> tuple[tuple[str, str], ...]:
         """Return the headers that carry the key; none where none is needed.
 
-        A key given as a function is asked at each send, on the event loop: it should answer from its own cache.
-        `MissingKeyError` where a key is required and there is none.
+        A key given as a function is asked at each send, on the event loop: it should answer from its own cache. One
+        from the environment is looked for at the first send. `MissingKeyError` where a key is required and there is
+        none.
         """
         if auth is None:
             return ()
-        given = self._given() if callable(self._given) else self._given
+        if callable(self._given):
+            return self._headers(auth, self._given())
+        if self._signed is None or self._signed[0] is not auth:
+            self._signed = (auth, self._headers(auth, self._given))
+        return self._signed[1]
+
+    def told_apart(self, auth: Auth | None) -> object:
+        """Return what tells this key from others: itself, or the function that gives a fresh one each time."""
+        return self._given if callable(self._given) else self.sign(auth)
+
+    def _headers(self, auth: Auth, given: str | None) -> tuple[tuple[str, str], ...]:
         if key := _checked(self._found(auth) if given is None else given):
             return ((auth.header, Hidden(auth.prefix + key)),)
         if not auth.required:
@@ -33,10 +46,6 @@ class Keys:
         if given is not None:
             raise MissingKeyError("The API key that was given is empty.")
         raise MissingKeyError(f"No API key: set the environment variable {auth.env}, or give api_key=.")
-
-    def told_apart(self, auth: Auth | None) -> object:
-        """Return what tells this key from others: itself, or the function that gives a fresh one each time."""
-        return self._given if callable(self._given) else self.sign(auth)
 
     def _found(self, auth: Auth) -> str:
         for name in (auth.env, *auth.env_also):

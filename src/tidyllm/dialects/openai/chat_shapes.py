@@ -78,27 +78,24 @@ class Message(msgspec.Struct, frozen=True):
         """Return what it says, apart from its thoughts."""
         if not isinstance(self.content, list):
             return self.content
-        texts = [part.text for part in self.parts() if part.text is not None]
+        texts = [part.text for part in self.content if part.text is not None]
         return "".join(texts) if texts else None
 
     def told_thoughts(self) -> str | None:
         """Return what it tells of its thoughts."""
-        told = (self.reasoning_content, self.reasoning)
-        found = next((text for text in told if isinstance(text, str) and text), None)
-        return found or "".join(text for part in self.parts() for text in part.thoughts()) or None
+        for told in (self.reasoning_content, self.reasoning):
+            if isinstance(told, str) and told:
+                return told
+        if not isinstance(self.content, list):
+            return None
+        return "".join(text for part in self.content for text in part.thoughts()) or None
 
     def citations(self) -> tuple[Citation, ...]:
         """Return the sources that it names."""
-        remarks = (source for remark in self.annotations or [] for source in remark.citations())
-        return (*remarks, *self._references())
-
-    def _references(self) -> Iterator[Citation]:
-        """Yield the numbers of sources that stand in the text: where they stand is told, but not what they cover."""
-        at = 0
-        for part in self.parts():
-            at += len(part.text or "")
-            for number in part.reference_ids or []:
-                yield Citation(title=f"reference {number}", start=at, end=at)
+        found = [source for remark in self.annotations or () for source in remark.citations()]
+        if isinstance(self.content, list):
+            found.extend(_references(self.content))
+        return tuple(found)
 
 
 class TokenChance(msgspec.Struct, frozen=True):
@@ -115,6 +112,15 @@ class Logprobs(msgspec.Struct, frozen=True):
     content: list[TokenChance] | None = None
 
 
+def _references(parts: list[Part]) -> Iterator[Citation]:
+    """Yield the numbers of sources that stand in a text: where they stand is told, but not what they cover."""
+    at = 0
+    for part in parts:
+        at += len(part.text or "")
+        for number in part.reference_ids or []:
+            yield Citation(title=f"reference {number}", start=at, end=at)
+
+
 class Choice(msgspec.Struct, frozen=True):
     """One answer."""
 
@@ -125,10 +131,11 @@ class Choice(msgspec.Struct, frozen=True):
 
     def likelihoods(self) -> tuple[TokenLikelihood, ...]:
         """Return how likely each token was."""
-        told = self.logprobs.content if self.logprobs is not None else None
+        if self.logprobs is None:
+            return ()
         return tuple(
             TokenLikelihood(token=one.token, logprob=one.logprob, alternatives=tuple(one.top_logprobs or ()))
-            for one in told or ()
+            for one in self.logprobs.content or ()
         )
 
 
@@ -151,9 +158,10 @@ class Usage(msgspec.Struct, frozen=True):
 
     def cached(self) -> int | None:
         """Return how many of the prompt's tokens had been kept."""
-        details = self.prompt_tokens_details or self.prompt_token_details or InputDetails()
-        told = (details.cached_tokens, self.num_cached_tokens, self.prompt_cache_hit_tokens)
-        return next((tokens for tokens in told if tokens is not None), None)
+        details = self.prompt_tokens_details or self.prompt_token_details
+        if details is not None and details.cached_tokens is not None:
+            return details.cached_tokens
+        return self.prompt_cache_hit_tokens if self.num_cached_tokens is None else self.num_cached_tokens
 
     def reasoning(self) -> int | None:
         """Return how many of the answer's tokens were thoughts."""
