@@ -20,7 +20,7 @@ from tidyllm.core.model_info import ModelInfo
 from tidyllm.core.params import Params
 from tidyllm.core.reply import Outcome, Reply
 from tidyllm.core.schema import Schema
-from tidyllm.core.wire import Call, Decoder, Lane
+from tidyllm.core.wire import TIMEOUT_S, Call, Decoder, Lane
 from tidyllm.dialects.json_schema.form import SchemaForm
 from tidyllm.dialects.media import MediaTaken
 
@@ -35,7 +35,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every request."""
-    timeout_s: float = 600.0
+    timeout_s: float = TIMEOUT_S
     """For each exchange; for a stream, for each silence."""
 
     def says(self, *headers: tuple[str, str]) -> tuple[tuple[str, str], ...]:

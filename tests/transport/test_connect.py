@@ -152,7 +152,7 @@ def test_certificates_that_are_none_are_a_wrong_setting(tmp_path: Path) -> None:
         trusted(tmp_path / "empty.pem", None)
     nonsense = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
     with pytest.raises(SettingError, match="cannot be used"):
-        connect(None, [nonsense], silence_s=None)
+        connect(None, [nonsense], timeout_s=1.0, by_silence=False)
 
 
 def test_proxy_that_is_no_url_is_a_wrong_setting() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.transport.scripted import DEADLINE_S, OK, Wire, python, run, say_hello, served
 from tidyllm.core.errors import BodyTooLargeError, SettingError
-from tidyllm.core.wire import MIB, Multipart, Part, Request
-from tidyllm.transport.http import CLIENTS_MAX, HttpClient
+from tidyllm.core.wire import MIB, TIMEOUT_S, Multipart, Part, Request
+from tidyllm.transport.http import CLIENTS_MAX, COPIED_BYTES_MAX, HttpClient
 
 
 def post(url: str, body: bytes = b"{}") -> Request:
@@ -35,7 +35,42 @@ def test_request_arrives_as_it_was_said() -> None:
             assert received.line == "PUT /v1/x?a=b%20c HTTP/1.1"
             assert (received.headers["x-a"], received.headers["authorization"]) == ("1", "Bearer sk-1")
             assert received.headers["user-agent"].startswith("tidyllm/")
+            assert "content-type" not in received.headers
             assert received.body == b"abc"
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        "Zuse \u00fc \U0001f600".encode(),
+        b"\xff\x00\x80 no text",
+        b"x" * COPIED_BYTES_MAX,
+        b"y" * (2 * COPIED_BYTES_MAX),
+    ],
+    ids=["empty", "text", "binary", "short", "long"],
+)
+def test_body_arrives_byte_by_byte(sent: bytes) -> None:
+    async def body(client: HttpClient) -> None:
+        async with served(say_hello) as server:
+            await client.send(post(server.url, sent))
+            assert server.received[0].body == sent
+
+    run(body)
+
+
+def test_body_longer_than_a_length_that_does_not_count_comes_whole() -> None:
+    async def answer(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n")
+        await wire.send(b"2\r\nab\r\n")
+        await wire.send(b"2\r\ncd\r\n0\r\n\r\n")
+
+    async def body(client: HttpClient) -> None:
+        async with served(answer) as server:
+            assert (await client.send(post(server.url))).body == b"abcd"
 
     run(body)
 
@@ -86,7 +121,7 @@ def test_timeouts_of_streams_make_no_more_than_a_few_clients() -> None:
                 assert (await client.send(request)).body == b"hello"
                 assert (await client.send(post(server.url))).body == b"hello"
             assert len(client._clients) == CLIENTS_MAX
-            assert None in client._clients
+            assert (TIMEOUT_S, False) in client._clients
 
     run(body)
 

@@ -12,6 +12,8 @@ from tidyllm.core.auth import Auth
 T = TypeVar("T")
 
 MIB = 1024 * 1024
+TIMEOUT_S = 600.0
+"""How long an exchange may take where nothing else is said."""
 
 
 class Repeat(Enum):
@@ -85,7 +87,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     lane: Lane | None = None
     """Whose limits it counts against; requests of one lane are paced together."""
     repeat: Repeat = Repeat.ALWAYS
-    timeout_s: float = 600.0
+    timeout_s: float = TIMEOUT_S
     """For the whole exchange, from connecting to the last byte; with `sink` or `receive`, for each silence instead."""
     body_bytes_max: int = 64 * MIB
     """Cap on the answer's body, counted after decompression; with `sink` it caps only error answers."""
@@ -101,8 +103,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def signature(self) -> Auth | None:
         """Return how it is to be signed: not at all where its own headers do that already."""
-        own = self.auth is not None and any(name.lower() == self.auth.header for name, _ in self.headers)
-        return None if own else self.auth
+        if self.auth is not None:
+            for name, _ in self.headers:
+                if name.lower() == self.auth.header:
+                    return None
+        return self.auth
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,7 @@ class Background:
         future = self.start(coroutine)
         return _result(future)
 
-    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Coroutine[object, object, Response]:
         """Return the answer, by the process's HTTP client, from whichever loop this is awaited in.
 
         Exchanges run on the background loop alone, because the loop of an async caller may end right after an
@@ -67,9 +67,12 @@ class Background:
         """
         running = self._started()
         sending = running.client.send(request, headers)
-        if threading.get_ident() == running.thread.ident:
-            return await sending
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sending, running.loop))
+        return sending if self.is_running_here else _elsewhere(sending, running.loop)
+
+    @property
+    def is_running_here(self) -> bool:
+        """Whether this is its thread."""
+        return self._running is not None and threading.get_ident() == self._running.thread.ident
 
     def close(self, wait_s: float = EXIT_WAIT_S) -> None:
         """Wait up to `wait_s` seconds for what is in flight, then end the loop; every later use is an error."""
@@ -118,7 +121,7 @@ class Background:
         """Let `coroutine` run on the background loop, and return what will have its result."""
         try:
             running = self._started()
-            if threading.get_ident() == running.thread.ident:
+            if self.is_running_here:
                 raise SettingError("A verb that waits was used inside a request; use its async twin there.")
         except SettingError:
             coroutine.close()
@@ -145,6 +148,10 @@ class Background:
         thread.start()
         atexit.register(self._close_at_exit)
         return _Running(os.getpid(), loop, thread, client)
+
+
+async def _elsewhere(sending: Coroutine[object, object, Response], loop: asyncio.AbstractEventLoop) -> Response:
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sending, loop))
 
 
 def _result(future: "Future[T]") -> T:

@@ -20,11 +20,11 @@ hang-up is lost in a way that looks as if it might have been carried out."""
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def connect(proxy: str | None, certificates: Iterable[bytes], *, silence_s: float | None) -> Client:
+def connect(proxy: str | None, certificates: Iterable[bytes], *, timeout_s: float, by_silence: bool) -> Client:
     """Return a client of pyreqwest that follows no redirect; its connections are made when they are needed.
 
-    `proxy` is for every URL; without it HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are obeyed. `silence_s` bounds
-    each wait for bytes, in seconds.
+    `proxy` is for every URL; without it HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are obeyed. `timeout_s` bounds
+    each exchange, in seconds, or with `by_silence` each wait for bytes instead.
     """
     builder = (
         ClientBuilder()
@@ -33,8 +33,8 @@ def connect(proxy: str | None, certificates: Iterable[bytes], *, silence_s: floa
         .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
         .pool_idle_timeout(timedelta(seconds=IDLE_TIMEOUT_S))
     )
-    if silence_s is not None:
-        builder = builder.read_timeout(timedelta(seconds=silence_s))
+    timeout = timedelta(seconds=timeout_s)
+    builder = builder.read_timeout(timeout) if by_silence else builder.timeout(timeout)
     for certificate in certificates:
         builder = builder.add_root_certificate_pem(certificate)
     try:

@@ -184,7 +184,7 @@ class Course(Generic[T]):
             if gate is not None:
                 gate.leave(None, transport.clock)
             raise
-        if transport.lets_go:
+        if unshielded := self._held or transport.lets_go:
             request = msgspec.structs.replace(request, lets_go=True)
         if request.decoder is not None:
             self._decoder = request.decoder()
@@ -192,7 +192,7 @@ class Course(Generic[T]):
         answering = self._answer(request, headers, gate=gate)
         began = transport.clock.monotonic()
         try:
-            if self._held or transport.lets_go:
+            if unshielded:
                 return await answering
             return await self._unbroken(asyncio.ensure_future(answering))
         except TransportError as error:

@@ -1,6 +1,7 @@
 """The HTTP client: bounded answers, uploads and downloads through disk, sends that are never cancelled."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from pyreqwest.client import Client
@@ -19,7 +20,7 @@ from pyreqwest.response import Response as Answer
 from pyreqwest.response import ResponseBodyReader
 
 from tidyllm.core.errors import AnswerTimeoutError, BodyTooLargeError, SettingError
-from tidyllm.core.wire import Request, Response
+from tidyllm.core.wire import TIMEOUT_S, Request, Response
 from tidyllm.transport.connect import connect, trusted
 from tidyllm.transport.download import save
 from tidyllm.transport.faults import translate, without_secrets
@@ -27,14 +28,16 @@ from tidyllm.transport.fork import refuse_fork
 from tidyllm.transport.shield import unbroken
 from tidyllm.transport.upload import upload_of
 
-READ_AHEAD_BYTES = 64 * 1024
+READ_AHEAD_BYTES = RequestBuilder.default_streamed_read_buffer_limit()
 """How much of an answer the network thread reads unasked; one that fits costs a single turn of the loop."""
+COPIED_BYTES_MAX = 64 * 1024
 STREAM_TIME_MAX_S = 3600.0
 """How long a streamed answer may take in all: one that drips for ever is given up."""
 CLIENTS_MAX = 8
-"""Clients of pyreqwest that are kept: one for whole answers, and one for each timeout of streamed ones."""
+"""Clients of pyreqwest that are kept: one for each timeout, of whole answers and of streamed ones."""
 CLOSE_WAIT_S = 10.0
 SETTLE_WAIT_S = 1.0
+_DIGITS_MAX = len(str(READ_AHEAD_BYTES))
 
 _LOG = logging.getLogger("tidyllm.transport")
 
@@ -51,15 +54,15 @@ class HttpClient:
         self._proxy = proxy
         self._certificates = trusted(ca_file, os.environ.get("SSL_CERT_FILE"))
         refuse_fork(_network_pid())
-        self._clients: dict[float | None, Client] = {}
-        self._client()
+        self._clients: dict[tuple[float, bool], Client] = {}
+        self._client(TIMEOUT_S, by_silence=False)
         self._exchanging: set[asyncio.Task[object] | None] = set()
         """The tasks that carry what is in flight: their callers' own, or one of ours after those were cancelled."""
         self._idle: asyncio.Event | None = None
         """Set when nothing is in flight; there is none before the client is being closed."""
         self._breaking_off = False
 
-    async def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    def send(self, request: Request, headers: tuple[tuple[str, str], ...] = ()) -> Coroutine[object, object, Response]:
         """Return the answer, whatever its status; `headers` are sent too, and are where a key belongs.
 
         A cancelled caller leaves the exchange running to its true end, unless the request lets go: an answer that was
@@ -68,12 +71,8 @@ class HttpClient:
         OSError where a file that is sent or written fails in the middle.
         """
         self._check_usable()
-        if request.lets_go:
-            return await self._exchange(request, headers)
-        if request.sink is None:
-            return await unbroken(self._exchange(request, headers), self._keep)
-        # Disk calls are awaited in there, which bear no cancelling: the ordinary shield.
-        return await asyncio.shield(self._keep(self._exchange(request, headers)))
+        exchange = self._exchange(request, headers)
+        return exchange if request.lets_go else self._unbroken(exchange, to_disk=request.sink is not None)
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Wait up to `wait_s` seconds for what is in flight, cancel the rest and its callers, and end the client."""
@@ -89,6 +88,12 @@ class HttpClient:
         for client in self._clients.values():
             await client.close()
         await _settle()
+
+    async def _unbroken(self, exchange: Coroutine[object, object, Response], *, to_disk: bool) -> Response:
+        if to_disk:
+            # Disk calls are awaited in there, which bear no cancelling: the ordinary shield.
+            return await asyncio.shield(self._keep(exchange))
+        return await unbroken(exchange, self._keep)
 
     def _check_usable(self) -> None:
         refuse_fork(_network_pid())
@@ -117,16 +122,17 @@ class HttpClient:
         if self._idle is not None and not self._exchanging:
             self._idle.set()
 
-    async def _exchange(self, request: Request, headers: tuple[tuple[str, str], ...]) -> Response:
+    async def _exchange(self, request: Request, signature: tuple[tuple[str, str], ...]) -> Response:
         started = time.perf_counter()
         task = asyncio.current_task()
         self._exchanging.add(task)
         try:
-            async with self._builder(request, headers).build_streamed() as answer:
-                body = await _receive(answer, request)
+            async with self._builder(request, signature).build_streamed() as answer:
+                headers = _plain(answer.headers)
+                body = await _receive(answer, request, length=_length(headers, request))
                 return Response(
                     status=answer.status,
-                    headers=_plain(answer.headers),
+                    headers=headers,
                     body=body,
                     seconds=time.perf_counter() - started,
                 )
@@ -137,8 +143,7 @@ class HttpClient:
 
     def _builder(self, request: Request, headers: tuple[tuple[str, str], ...]) -> RequestBuilder:
         in_pieces = request.sink is not None or request.receive is not None
-        # In pieces the timeout is for each silence, which pyreqwest knows only as a property of a client.
-        client = self._client(request.timeout_s if in_pieces else None)
+        client = self._client(request.timeout_s, by_silence=in_pieces)
         try:
             builder = client.request(request.method, request.url)
         except ValueError as error:
@@ -154,24 +159,36 @@ class HttpClient:
             raise SettingError(f"There is no folder {request.sink.parent} to save the answer in.")
         if in_pieces:
             builder = builder.streamed_read_buffer_limit(0)
-        else:
-            builder = builder.timeout(timedelta(seconds=request.timeout_s)).streamed_read_buffer_limit(READ_AHEAD_BYTES)
         if request.body is None:
             return builder
         if isinstance(request.body, bytes):
-            return builder.body_bytes(request.body)
+            return _with_body(builder, request.body)
         upload = upload_of(request.body)
         if upload.content_type is not None:
             builder = builder.header("content-type", upload.content_type)
         return builder.header("content-length", str(upload.length)).body_stream(upload.chunks())
 
-    def _client(self, silence_s: float | None = None) -> Client:
-        if silence_s not in self._clients:
+    def _client(self, timeout_s: float, *, by_silence: bool) -> Client:
+        """Return what waits so long: a request of its own could be told how long, but each word to pyreqwest costs."""
+        client = self._clients.get((timeout_s, by_silence))
+        if client is None:
             if len(self._clients) == CLIENTS_MAX:
-                # The oldest but the one for whole answers; exchanges that are under way keep theirs.
-                del self._clients[next(known for known in self._clients if known is not None)]
-            self._clients[silence_s] = connect(self._proxy, self._certificates, silence_s=silence_s)
-        return self._clients[silence_s]
+                # The oldest but the first, which is the usual one; exchanges that are under way keep theirs.
+                del self._clients[next(islice(self._clients, 1, None))]
+            client = connect(self._proxy, self._certificates, timeout_s=timeout_s, by_silence=by_silence)
+            self._clients[timeout_s, by_silence] = client
+        return client
+
+
+def _with_body(builder: RequestBuilder, body: bytes) -> RequestBuilder:
+    """Give a request its body: a short text as a copy.
+
+    Bytes are only lent, and given back under the interpreter's lock, for which the network's thread has to wait.
+    """
+    if len(body) <= COPIED_BYTES_MAX:
+        with contextlib.suppress(UnicodeDecodeError):
+            return builder.body_text(body.decode())
+    return builder.body_bytes(body)
 
 
 @functools.cache
@@ -185,20 +202,23 @@ def _note_failure(task: asyncio.Task[Response]) -> None:
         _LOG.debug("An exchange whose caller may be gone failed: %s", error)
 
 
-async def _receive(answer: Answer, request: Request) -> bytes:
+async def _receive(answer: Answer, request: Request, *, length: int | None) -> bytes:
     receive = None
     if 200 <= answer.status < 300:  # noqa: PLR2004 - as Response.ok has it
         if request.sink is not None:
             await save(answer.body_reader, request.sink)
             return b""
         receive = request.receive
-    return await _read_capped(answer.body_reader, request, receive=receive)
+    return await _read_capped(answer.body_reader, request, receive=receive, length=length)
 
 
 async def _read_capped(
-    reader: ResponseBodyReader, request: Request, *, receive: Callable[[bytes], bool] | None
+    reader: ResponseBodyReader, request: Request, *, receive: Callable[[bytes], bool] | None, length: int | None
 ) -> bytes:
-    """Return the body; `receive` is shown each run of bytes as it comes, and says whether more is wanted."""
+    """Return the body; `receive` is shown each run of bytes as it comes, and says whether more is wanted.
+
+    Where its `length` is known it is not asked for an end that has been read already.
+    """
     late_at = time.monotonic() + STREAM_TIME_MAX_S
     chunk = await reader.read_chunk()
     parts: list[bytes] = []
@@ -215,8 +235,20 @@ async def _read_capped(
                 break
             if time.monotonic() > late_at:
                 raise AnswerTimeoutError(f"The stream did not end in {STREAM_TIME_MAX_S:g} s.", url=request.url)
+        if size == length:
+            break
         chunk = await reader.read_chunk()
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _length(headers: Mapping[str, str], request: Request) -> int | None:
+    """Return how long a body is that was read ahead to its end; null where it was not, or where that is not sure."""
+    if request.sink is not None or request.receive is not None:
+        return None
+    told = headers.get("content-length", "")
+    if not told.isdecimal() or len(told) > _DIGITS_MAX or "transfer-encoding" in headers:
+        return None
+    return length if (length := int(told)) < READ_AHEAD_BYTES else None
 
 
 def _plain(headers: HeaderMap) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from tidyllm.core.wire import Call, Request
 from tidyllm.transport.background import BACKGROUND
+from tidyllm.transport.breather import Breather
 from tidyllm.transport.drive import Course, Transport, body_bytes, gate_of
 from tidyllm.transport.gate import Gate
 
@@ -46,6 +47,8 @@ class _Fleet(Generic[T]):
         self._transport = transport
         self._ended = ended
         self._running: dict[int, tuple[asyncio.Task[None], Course[T]]] = {}
+        # On the loop of somebody else nothing is held up.
+        self._breather = Breather() if BACKGROUND.is_running_here else None
         self._all_begun = False
         self._failure: Exception | None = None
         self._over = asyncio.Event()
@@ -91,6 +94,8 @@ class _Fleet(Generic[T]):
         finally:
             del self._running[number]
             self._look()
+            if self._breather is not None:
+                self._breather.answered()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
