@@ -90,6 +90,9 @@ class Run:
         self._show: Callable[[Told], object] | None = None
         self._shown_at = 0.0
         self._budget = None if settings.budget is None else Budget(settings.budget, model, reask=settings.reask)
+        repeats = model.params.temperature == 0 or model.params.seed is not None
+        self.dedups = repeats if settings.dedup is None else settings.dedup
+        """Whether equal requests are asked once: then it is to be told of all rows, also of those that are answered."""
         self._leaders: dict[bytes, int | Answer] = {}
         """Of equal requests the first, by what they send: its number, and its answer once that has come."""
         self._had: dict[int, Answer] = {}
@@ -197,7 +200,7 @@ class Run:
             self._gate = gate_of(first, self._transport)
             if self._gate is not None:
                 stack.enter_context(self._gate.keeping(self._settings.ceilings, self._transport.clock))
-        if self._follows(number, first):
+        if self.dedups and self._follows(number, first):
             return False
         if self._budget is not None and not await self._budget.reserve(number, first):
             self.stopped = f"The budget of {self._settings.budget:g} US dollars would have been passed."
@@ -274,10 +277,11 @@ class Run:
             used = (result.reply.tokens_in or 0) + (result.reply.tokens_out or 0)
             self._gate.correct(used, self._transport.clock, body_bytes=sent_bytes)
         self._take(number, result)
-        if (digest := self._digests.pop(number, None)) is not None:
-            self._leaders[digest] = result
-        for follower in self._followers.pop(number, ()):
-            self._take_copy(follower, result)
+        if self.dedups:
+            if (digest := self._digests.pop(number, None)) is not None:
+                self._leaders[digest] = result
+            for follower in self._followers.pop(number, ()):
+                self._take_copy(follower, result)
 
     def _take(self, number: int, answer: Answer) -> None:
         self._count(answer)
@@ -290,7 +294,7 @@ class Run:
 
     def _follows(self, number: int, first: Request) -> bool:
         """Whether an equal request was asked before: then its answer is this row's too."""
-        if not self.dedups or (digest := _digest(first)) is None:
+        if (digest := _digest(first)) is None:
             return False
         leader = self._leaders.setdefault(digest, number)
         if isinstance(leader, Answer):
@@ -309,13 +313,6 @@ class Run:
         call.close()
         if isinstance(first, Request) and (digest := _digest(first)) is not None:
             self._leaders.setdefault(digest, answer)
-
-    @property
-    def dedups(self) -> bool:
-        """Whether equal requests are asked once: then it is to be told of all rows, also of those that are answered."""
-        if self._settings.dedup is not None:
-            return self._settings.dedup
-        return self._model.params.temperature == 0 or self._model.params.seed is not None
 
     def _take_copy(self, number: int, answer: Answer) -> None:
         """Give a row the answer of an equal one; what that has cost stands with the other alone."""

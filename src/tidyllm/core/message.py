@@ -66,4 +66,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def media(self) -> tuple[Media, ...]:
         """Return all images and files that go with it."""
-        return tuple([medium for turn in self.turns if isinstance(turn, UserTurn) for medium in turn.media])
+        found: tuple[Media, ...] = ()
+        for turn in self.turns:
+            if isinstance(turn, UserTurn) and turn.media:
+                found += turn.media
+        return found

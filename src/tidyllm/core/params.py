@@ -1,5 +1,6 @@
 """What a user may ask of a model's answer: one vocabulary for every provider."""
 
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -8,7 +9,7 @@ Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh",
 """How much a model may think before it answers."""
 
 
-class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """How a model is to answer; null means that the request does not speak of it."""
 
     temperature: float | None = None
@@ -39,3 +40,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model whose rules hold, where the name, as of a deployment, does not tell what it is."""
     extra: dict[str, object] = {}
     """The provider's own fields, passed through as they are."""
+
+    @cached_property
+    def given(self) -> tuple[tuple[str, object], ...]:
+        """Return the names and values of those that a request is to speak of in the provider's words."""
+        told = msgspec.structs.asdict(self).items()
+        return tuple((name, value) for name, value in told if value is not None and name not in _NOT_WORDS)
+
+
+_NOT_WORDS = ("extra", "model_family")

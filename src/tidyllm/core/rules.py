@@ -16,7 +16,6 @@ from tidyllm.core.params import Params
 Fields: TypeAlias = Mapping[str, object]
 """Fields of a request's body; dots lead into objects, `generationConfig.topK`."""
 
-_NOT_SAID = ("extra", "model_family")
 _PUT_TOGETHER = frozenset({"include"})
 """Lists that several sides may add to."""
 
@@ -82,17 +81,17 @@ def request_body(
     Raises SettingError for a parameter that the model does not take, or not so, and for an extra field that repeats
     what the request says already.
     """
-    merged = {**_FOR_EMBEDDINGS, **rules}
     body: dict[str, object] = {}
     for family in families:
         if family.holds(model, params):
-            merged |= family.rules
+            rules = {**rules, **family.rules}
             _merge(body, _nested(family.sends))
     if params.thoughts and params.effort == "none":
         raise SettingError('thoughts=True asks for thoughts, and effort="none" for none: leave one of them out.')
     said = dict(fixed)
-    for name, value in _asked(params):
-        for fields in _said(name, value, rule=merged.get(name), model=model, known=merged):
+    for name, value in params.given:
+        rule = rules.get(name, _FOR_EMBEDDINGS.get(name))
+        for fields in _said(name, value, rule=rule, model=model, known=rules):
             _merge(said, _nested(fields))
     if body:
         _merge(body, said)
@@ -102,11 +101,6 @@ def request_body(
         _check_extra(params.extra, said)
         _merge(body, params.extra)
     return body
-
-
-def _asked(params: Params) -> list[tuple[str, object]]:
-    given = msgspec.structs.asdict(params).items()
-    return [(name, value) for name, value in given if value is not None and name not in _NOT_SAID]
 
 
 def _said(name: str, value: object, *, rule: Rule | None, model: str, known: Rules) -> Iterator[Fields]:

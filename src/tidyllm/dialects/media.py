@@ -77,7 +77,10 @@ ones; https://platform.claude.com/docs/en/build-with-claude/vision."""
 
 def counts_as(body_bytes: int, conversation: Conversation) -> int | None:
     """Return how many bytes of text a request's body stands for; null where it is as long as it is."""
-    images = [medium for medium in conversation.media if medium.mime_type.startswith("image/")]
+    media = conversation.media
+    if not media:
+        return None
+    images = [medium for medium in media if medium.mime_type.startswith("image/")]
     if not images:
         return None
     written = sum(_base64_bytes(medium) for medium in images)

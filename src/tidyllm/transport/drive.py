@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import random
 from typing import Generic, Protocol, TypeVar
 
@@ -146,7 +146,16 @@ class Course(Generic[T]):
         transport = self._transport
         attempt = 1
         while True:
-            outcome = await self._attempt(request, await self._gate(request))
+            gate, self._entered = self._entered, None
+            if gate is None and (gate := gate_of(request, transport)) is not None:
+                await gate.enter(transport.clock, body_bytes=body_bytes(request), bulk=transport.bulk)
+            outcome: Response | TransportError
+            began = transport.clock.monotonic()
+            try:
+                outcome = await self._attempt(request, gate)
+            except TransportError as error:
+                error.seconds = transport.clock.monotonic() - began
+                outcome = error
             if attempt > 1:
                 outcome = _after(outcome, attempts=attempt)
             if not self._may_repeat or not should_retry(request, outcome, told=self._problem):
@@ -169,14 +178,8 @@ class Course(Generic[T]):
     def _problem(self) -> bytes | None:
         return None if self._decoder is None else self._decoder.problem
 
-    async def _gate(self, request: Request) -> Gate | None:
-        """Return the gate that has let the request in; it is to be left."""
-        gate, self._entered = self._entered, None
-        if gate is None and (gate := gate_of(request, self._transport)) is not None:
-            await gate.enter(self._transport.clock, body_bytes=body_bytes(request), bulk=self._transport.bulk)
-        return gate
-
-    async def _attempt(self, request: Request, gate: Gate | None) -> Response | TransportError:
+    def _attempt(self, request: Request, gate: Gate | None) -> Coroutine[object, object, Response]:
+        """Return what sends a request that the gate has let in, and waits for the answer."""
         transport = self._transport
         try:
             headers = transport.keys.sign(request.signature)
@@ -190,14 +193,7 @@ class Course(Generic[T]):
             self._decoder = request.decoder()
             request = msgspec.structs.replace(request, receive=self._receiver(self._decoder))
         answering = self._answer(request, headers, gate=gate)
-        began = transport.clock.monotonic()
-        try:
-            if unshielded:
-                return await answering
-            return await self._unbroken(asyncio.ensure_future(answering))
-        except TransportError as error:
-            error.seconds = transport.clock.monotonic() - began
-            return error
+        return answering if unshielded else self._unbroken(answering)
 
     async def _answer(self, request: Request, headers: tuple[tuple[str, str], ...], *, gate: Gate | None) -> Response:
         """Return the answer of one request, and leave its gate."""
@@ -211,13 +207,14 @@ class Course(Generic[T]):
                 gate.leave(answer, self._transport.clock, seconds=0.0 if answer is None else answer.seconds)
         return answer
 
-    async def _unbroken(self, answering: asyncio.Task[Response]) -> Response:
+    async def _unbroken(self, answering: Coroutine[object, object, Response]) -> Response:
         """Return the answer; if this is cancelled, the call gets it all the same."""
+        task = asyncio.ensure_future(answering)
         try:
-            return await asyncio.shield(answering)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             self.left_behind = True
-            answering.add_done_callback(self._conclude)
+            task.add_done_callback(self._conclude)
             raise
 
     def _receiver(self, decoder: Decoder) -> Callable[[bytes], bool]:

@@ -1,7 +1,6 @@
 """The HTTP client: bounded answers, uploads and downloads through disk, sends that are never cancelled."""
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
@@ -185,10 +184,12 @@ def _with_body(builder: RequestBuilder, body: bytes) -> RequestBuilder:
 
     Bytes are only lent, and given back under the interpreter's lock, for which the network's thread has to wait.
     """
-    if len(body) <= COPIED_BYTES_MAX:
-        with contextlib.suppress(UnicodeDecodeError):
-            return builder.body_text(body.decode())
-    return builder.body_bytes(body)
+    if len(body) > COPIED_BYTES_MAX:
+        return builder.body_bytes(body)
+    try:
+        return builder.body_text(body.decode())
+    except UnicodeDecodeError:
+        return builder.body_bytes(body)
 
 
 @functools.cache

@@ -68,10 +68,16 @@ class _Fleet(Generic[T]):
         try:
             async for one in begun:
                 try:
-                    gate = await _let_in(one, self._transport)
+                    gate = one.gate or gate_of(one.first, self._transport)
+                    if gate is not None:
+                        await gate.enter(self._transport.clock, body_bytes=body_bytes(one.first), bulk=True)
                 except Exception as error:  # noqa: BLE001 - a key that cannot be found, as a rule
+                    one.call.close()
                     self._ended(one.number, error)
                     continue
+                except BaseException:
+                    one.call.close()
+                    raise
                 course = Course(one.call, self._transport, first=one.first, entered=gate, held=True)
                 self._running[one.number] = (asyncio.create_task(self._perform(one.number, course)), course)
         except Exception as error:  # noqa: BLE001 - raised by `perform`
@@ -111,18 +117,6 @@ class _Fleet(Generic[T]):
         for task in ending:
             task.cancel()
         await asyncio.wait(ending)
-
-
-async def _let_in(one: Begun[T], transport: Transport) -> Gate | None:
-    """Return the gate that has let a call in; it is to be left."""
-    try:
-        gate = one.gate or gate_of(one.first, transport)
-        if gate is not None:
-            await gate.enter(transport.clock, body_bytes=body_bytes(one.first), bulk=True)
-    except BaseException:
-        one.call.close()
-        raise
-    return gate
 
 
 def drive_all(calls: Iterable[Call[T]], transport: Transport) -> list[T | Exception]:

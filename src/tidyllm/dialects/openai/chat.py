@@ -1,6 +1,6 @@
 """Chat Completions: what a request's body says and what an answer's body says; spec/openai-chat 3."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -90,7 +90,7 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             form = form_for(self.schema_forms, model=model, params=params, streamed=streamed)
             conversation = form.asking(conversation, schema)
             fixed["response_format"] = form.nested(schema)
-        fixed["messages"] = list(self._messages(conversation, model=model))
+        fixed["messages"] = self._messages(conversation, model=model)
         if streamed:
             fixed |= {"stream": True} | ({"stream_options": {"include_usage": True}} if self.asks_usage else {})
         rules = {**STANDARD, **self.rules}
@@ -127,21 +127,23 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             logprobs=choice.likelihoods(),
             id=said.id or None,
             request_id=said.request_id(),
-            opaque=self._opaque(choice),
+            opaque=None if self.replays is None else self._opaque(choice, self.replays),
         )
 
     def decoder(self) -> ChunkDecoder:
         """Return what reads one streamed answer."""
         return ChunkDecoder(self.read)
 
-    def _messages(self, conversation: Conversation, *, model: str) -> Iterator[Mapping[str, object]]:
+    def _messages(self, conversation: Conversation, *, model: str) -> list[Mapping[str, object]]:
+        said: list[Mapping[str, object]] = []
         if conversation.system is not None:
-            yield {"role": "system", "content": conversation.system}
+            said.append({"role": "system", "content": conversation.system})
         for turn in conversation.turns:
             if isinstance(turn, AssistantTurn):
-                yield {"role": "assistant", "content": turn.text, **self._own(turn.reply)}
+                said.append({"role": "assistant", "content": turn.text, **self._own(turn.reply)})
             else:
-                yield {"role": "user", "content": self._content(turn, model=model)}
+                said.append({"role": "user", "content": self._content(turn, model=model)})
+        return said
 
     def _content(self, turn: UserTurn, *, model: str) -> object:
         """Return what the user said, its images and files behind the text, as in the documentation's examples."""
@@ -164,8 +166,8 @@ class ChatCompletions(msgspec.Struct, frozen=True, kw_only=True):
             return {}
         return {self.replays: reply.opaque.data}
 
-    def _opaque(self, choice: Choice) -> Opaque | None:
-        kept = None if self.replays is None else getattr(choice.message, self.replays)
+    def _opaque(self, choice: Choice, field: str) -> Opaque | None:
+        kept = getattr(choice.message, field)
         return Opaque(self.api, kept) if isinstance(kept, list) and kept else None
 
 
