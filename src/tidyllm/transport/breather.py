@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 ASIDE_S = 0.0002
-"""Long enough for a dozen answers, and short beside the time that any model takes for one."""
+"""Long enough for several answers, and short beside the time that any model takes for one."""
 TURNS = 2
 """Of the loop, from an answer to the request that takes its place: what can be sent is sent first."""
 
