@@ -72,3 +72,13 @@ def test_key_is_not_shown_where_variables_are() -> None:
     ((_, value),) = Keys("sk-secret").sign(AUTH)
     assert value == AUTH.prefix + "sk-secret"
     assert "secret" not in repr(value)
+
+
+def test_each_provider_gets_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Auth(env="ANTHROPIC_API_KEY", header="x-api-key", prefix="")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-one")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-two")
+    keys = Keys()
+    for _ in range(2):
+        assert keys.sign(AUTH) == (("authorization", "Bearer sk-one"),)
+        assert keys.sign(other) == (("x-api-key", "sk-two"),)

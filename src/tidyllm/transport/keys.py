@@ -30,9 +30,11 @@ class Keys:
             return ()
         if callable(self._given):
             return self._headers(auth, self._given())
-        if self._signed is None or self._signed[0] is not auth:
-            self._signed = (auth, self._headers(auth, self._given))
-        return self._signed[1]
+        signed = self._signed
+        if signed is None or signed[0] is not auth:
+            # Another thread may sign for another provider meanwhile: what is returned is what was made here.
+            signed = self._signed = (auth, self._headers(auth, self._given))
+        return signed[1]
 
     def told_apart(self, auth: Auth | None) -> object:
         """Return what tells this key from others: itself, or the function that gives a fresh one each time."""
