@@ -70,10 +70,6 @@ class Message(msgspec.Struct, frozen=True):
     reasoning: object = None
     reasoning_details: object = None
 
-    def parts(self) -> list[Part]:
-        """Return the content's pieces, where it has pieces."""
-        return self.content if isinstance(self.content, list) else []
-
     def text(self) -> str | None:
         """Return what it says, apart from its thoughts."""
         if not isinstance(self.content, list):
