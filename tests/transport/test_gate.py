@@ -1,7 +1,9 @@
 """Where requests wait for their turn: by what an API says of its limits, by ceilings, and by how many it takes."""
 
 import asyncio
+import contextlib
 import json
+import logging
 import threading
 
 import pytest
@@ -221,3 +223,37 @@ def test_calls_wait_for_each_others_pause(caplog: pytest.LogCaptureFixture) -> N
     asyncio.run(main())
     first, then = api.times
     assert then - first == 10.0
+
+
+class _Meanwhile(logging.Handler):
+    """Does something in the moment in which a wait is told of."""
+
+    def __init__(self, act: contextlib.ExitStack) -> None:
+        super().__init__(logging.INFO)
+        self._act = act
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "takes nothing more" in record.getMessage():
+            self._act.close()
+
+
+def test_what_falls_free_in_the_moment_of_joining_the_waiting_is_not_missed() -> None:
+    clock = ManualClock()
+    gate = Gate(LANE, now=clock.monotonic())
+    logger = logging.getLogger("tidyllm.transport")
+    ceilings = contextlib.ExitStack()
+    ceilings.enter_context(gate.keeping(Ceilings(requests_per_minute=6), clock))
+    meanwhile = _Meanwhile(ceilings)
+
+    async def main() -> float:
+        await gate.enter(clock, body_bytes=0, bulk=False)
+        return await enters_after(gate, clock)
+
+    level = logger.level
+    logger.addHandler(meanwhile)
+    logger.setLevel(logging.INFO)
+    try:
+        assert asyncio.run(main()) == 0.0
+    finally:
+        logger.removeHandler(meanwhile)
+        logger.setLevel(level)
